@@ -1,0 +1,33 @@
+"""Masked image modelling in Keras 3.
+
+The public names below are imported on first use, so that `import eesmm_keras` (and `eesmm --help`)
+does not pay for Keras and its backend.
+"""
+
+import importlib
+
+from eesmm_keras._version import __version__
+
+_PUBLIC = {
+    "EESMM": "eesmm_keras.methods.eesmm",
+    "ImageClassifier": "eesmm_keras.tasks.image_classifier",
+    "LayerDecayAdamW": "eesmm_keras.training.optimizer",
+    "MaskedImageModel": "eesmm_keras.methods._base",
+    "SwinBackbone": "eesmm_keras.backbones.swin",
+    "export_model": "eesmm_keras.exports",
+    "load_model": "eesmm_keras.saving",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'eesmm_keras' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

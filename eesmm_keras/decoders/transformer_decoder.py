@@ -1,0 +1,78 @@
+import keras
+from keras import ops
+
+from eesmm_keras.layers.transformer_block import TransformerBlock
+from eesmm_keras.ops.positions import sincos_positions
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class TransformerDecoder(keras.layers.Layer):
+    """Light decoder of masked image modelling (MAE; GreenMIM section 3.3; EESMM section 4.1.1).
+
+    Projects the visible tokens, stands a learned mask token at every hidden place, adds fixed 2-D
+    sine-cosine positions, runs transformer blocks and predicts pixels with a linear head.
+
+    Tokens stay in the order "visible first"; the positions are permuted instead of the tokens.
+
+    Args:
+        grid: `(rows, cols)` of mask units, N in all.
+        output_dim: numbers predicted a unit.
+        dim, depth, num_heads, mlp_ratio: of the transformer blocks.
+
+    Call: `latent (B, V, C)`, `order (N,)` with the visible units first, and `first_scored`: the head
+        runs on the places `order[first_scored:]` only. Returns `(B, N - first_scored, output_dim)`.
+    """
+
+    def __init__(
+        self, grid, output_dim, dim=512, depth=1, num_heads=16, mlp_ratio=4.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.grid, self.output_dim = tuple(grid), output_dim
+        self.dim, self.depth, self.num_heads, self.mlp_ratio = dim, depth, num_heads, mlp_ratio
+        shared = {"dtype": self.dtype_policy}
+        init = keras.initializers.GlorotUniform
+        self.positions = sincos_positions(self.grid, dim)
+        self.embed = keras.layers.Dense(dim, kernel_initializer=init(), name="embed", **shared)
+        self.blocks = [
+            TransformerBlock(dim, num_heads, mlp_ratio, name=f"block_{number}", **shared)
+            for number in range(depth)
+        ]
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **shared)
+        self.head = keras.layers.Dense(
+            output_dim, kernel_initializer=init(), name="head", **shared
+        )
+
+    def build(self, input_shape):
+        self.mask_token = self.add_weight(
+            shape=(1, 1, self.dim),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="mask_token",
+        )
+        tokens = (None, None, self.dim)
+        self.embed.build(input_shape)
+        for block in self.blocks:
+            block.build(tokens)
+        self.norm.build(tokens)
+        self.head.build(tokens)
+
+    def call(self, latent, order, first_scored, training=None):
+        x = self.embed(latent)
+        missing = self.grid[0] * self.grid[1] - latent.shape[1]
+        token = ops.cast(self.mask_token, x.dtype)
+        token = ops.broadcast_to(token, (ops.shape(x)[0], missing, self.dim))
+        positions = ops.take(ops.convert_to_tensor(self.positions), order, axis=0)
+        x = ops.concatenate([x, token], axis=1) + ops.cast(positions, x.dtype)
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self.head(self.norm(x[:, first_scored:]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "output_dim": self.output_dim,
+            "dim": self.dim,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+        }

@@ -1,0 +1,32 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class DropPath(keras.layers.Layer):
+    """Stochastic depth (Huang et al., 2016): drops whole samples of a residual branch.
+
+    Args:
+        rate: probability that a sample's branch is dropped in training; kept ones are scaled by
+            `1 / (1 - rate)`.
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"rate must be in [0, 1), got {rate}.")
+        self.rate = rate
+        self.seed = seed
+        if rate > 0:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, x, training=None):
+        if not training or self.rate == 0:
+            return x
+        shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
+        keep = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
+        return x * ops.cast(keep, x.dtype) / (1.0 - self.rate)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

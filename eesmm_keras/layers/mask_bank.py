@@ -1,0 +1,127 @@
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from eesmm_keras.ops.grouping import GroupPlanner
+from eesmm_keras.ops.masking import common_union_size, num_hidden, sample_masks, unit_order
+
+# Masks from which the group sizes are chosen.
+_EXAMPLES = 128
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class MaskBank(keras.layers.Layer):
+    """Random masks with their attention groups, planned on the host, picked inside the graph.
+
+    The bank holds `size` masks as integer weights of fixed shape; a step takes one by a random
+    index, so nothing is computed on the host and nothing recompiles while the mask changes. It is a
+    function of its arguments and of `epoch`, so its weights are never written to checkpoints.
+
+    Args:
+        geometry: `StageGeometry` of each stage of the encoder.
+        grid: `(rows, cols)` of mask units.
+        mask_ratio: share of the units that is hidden.
+        num_masks: 1 for a mask that the images of a mix share, else one independent mask each.
+        size: number of masks.
+        seed: int; masks and picks follow from it.
+
+    `draw()` returns a dict of tensors, one mask with its plan:
+        `hidden (num_masks, N)` float32, 1 = hidden; `order (N,)`, visible units first; `plan`, the
+        groups of every stage (see `GroupPlanner.plan`).
+    """
+
+    def __init__(self, geometry, grid, mask_ratio, num_masks=1, size=256, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.geometry, self.grid = tuple(geometry), tuple(grid)
+        self.mask_ratio, self.num_masks, self.size, self.seed = mask_ratio, num_masks, size, seed
+        self.num_units = self.grid[0] * self.grid[1]
+        hidden = num_hidden(self.num_units, mask_ratio)
+        self.num_visible = common_union_size(self.num_units, hidden, num_masks)
+        rng = np.random.default_rng((seed, 0))
+        self._planner = GroupPlanner(
+            self.geometry, self.grid,
+            [self._visible(self._draw(rng)) for _ in range(min(size, _EXAMPLES))],
+        )  # fmt: skip
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def _draw(self, rng):
+        return sample_masks(rng, self.num_units, self.mask_ratio, self.num_masks)
+
+    def _visible(self, hidden):
+        return unit_order(hidden)[0][: self.num_visible]
+
+    def build(self, input_shape=None):
+        entries, table = self._make(epoch=0)
+        # One row holds all arrays of a mask: a step picks it with a single lookup.
+        self._template = entries[0]
+        self._shapes = [array.shape for array in keras.tree.flatten(entries[0])]
+        self.table = self.add_weight(
+            shape=table.shape, dtype="int32", trainable=False, name="table",
+            initializer=lambda shape, dtype: ops.convert_to_tensor(table, dtype),
+        )  # fmt: skip
+
+    def _make(self, epoch):
+        """All masks of an epoch: their entries, and the same as an int32 table `(size, row)`."""
+        rng = np.random.default_rng((self.seed, 1, epoch))
+        entries = []
+        while len(entries) < self.size:
+            entry = self.plan(self._draw(rng), self._planner)
+            # The few masks that need more groups than planned are drawn again.
+            if entry is not None:
+                entries.append(entry)
+        rows = [
+            np.concatenate([array.reshape(-1) for array in keras.tree.flatten(entry)])
+            for entry in entries
+        ]
+        return entries, np.stack(rows)
+
+    def refresh(self, epoch):
+        """Fill the bank with the masks of another epoch."""
+        self.table.assign(self._make(epoch)[1])
+
+    def plan(self, hidden, planner=None):
+        """Entry for a mask of the caller's choice, planned on the host.
+
+        Args:
+            hidden: `(num_masks, N)`, 1 = hidden, with any number of visible units.
+            planner: None plans group sizes for this mask alone.
+
+        Returns:
+            nested dict of int32 arrays, or None if `planner` has no room for the mask.
+
+        Raises:
+            ValueError: wrong shape, or nothing visible, or nothing hidden.
+        """
+        hidden = np.asarray(hidden)
+        if hidden.shape != (self.num_masks, self.num_units):
+            raise ValueError(
+                f"hidden must be ({self.num_masks}, {self.num_units}): one row a mask, one column "
+                f"a mask unit, 1 = hidden. Got shape {hidden.shape}."
+            )
+        order, visible = unit_order(hidden)
+        if visible == 0 or not hidden.any():
+            raise ValueError("hidden must leave at least one unit visible and hide at least one.")
+        planner = planner or GroupPlanner(self.geometry, self.grid, [order[:visible]])
+        plan = planner.plan(order[:visible])
+        if plan is None:
+            return None
+        return {"hidden": hidden.astype("int32"), "order": order.astype("int32"), "plan": plan}
+
+    def draw(self):
+        """One mask with its plan: see the class."""
+        pick = keras.random.randint((), 0, self.size, seed=self.seed_generator)
+        row, start, arrays = ops.take(self.table, pick, axis=0), 0, []
+        for shape in self._shapes:
+            stop = start + math.prod(shape)
+            arrays.append(ops.reshape(row[start:stop], shape))
+            start = stop
+        entry = keras.tree.pack_sequence_as(self._template, arrays)
+        return {**entry, "hidden": ops.cast(entry["hidden"], "float32")}
+
+    def save_own_variables(self, store):
+        """Nothing: the masks follow from the configuration."""
+
+    def load_own_variables(self, store):
+        """Nothing: the masks follow from the configuration."""

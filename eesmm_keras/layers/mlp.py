@@ -1,0 +1,38 @@
+import keras
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class MLP(keras.layers.Layer):
+    """Two dense layers with an exact GELU between them, as in every transformer block.
+
+    Args:
+        hidden_dim: width of the first layer; the second one goes back to the input's width.
+        dropout: rate after each dense layer.
+    """
+
+    def __init__(self, hidden_dim, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.dropout = dropout
+        init = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.expand = keras.layers.Dense(
+            hidden_dim, activation="gelu", kernel_initializer=init, dtype=self.dtype_policy,
+            name="expand",
+        )
+        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")
+        self.contract = None
+
+    def build(self, input_shape):
+        init = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.contract = keras.layers.Dense(
+            input_shape[-1], kernel_initializer=init, dtype=self.dtype_policy, name="contract"
+        )
+        self.expand.build(input_shape)
+        self.contract.build((*input_shape[:-1], self.hidden_dim))
+
+    def call(self, x, training=None):
+        x = self.drop(self.expand(x), training=training)
+        return self.drop(self.contract(x), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "hidden_dim": self.hidden_dim, "dropout": self.dropout}

@@ -1,0 +1,35 @@
+import keras
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class PatchEmbedding(keras.layers.Layer):
+    """Linear projection of patch pixels, then layer normalisation.
+
+    It takes patches, not images (see `ops.patches`), so that the dense and the sparse path share
+    it: the same as a convolution whose stride is its kernel size.
+
+    Args:
+        dim: width of a token.
+
+    Call: `(..., patch_size**2 * channels)` -> `(..., dim)`.
+    """
+
+    def __init__(self, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.projection = keras.layers.Dense(
+            dim, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="projection"
+        )
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+        )
+
+    def build(self, input_shape):
+        self.projection.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.dim))
+
+    def call(self, patches):
+        return self.norm(self.projection(patches))
+
+    def get_config(self):
+        return {**super().get_config(), "dim": self.dim}

@@ -1,0 +1,41 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class PatchMerging(keras.layers.Layer):
+    """Halves the resolution: 2x2 tokens become one, twice as wide (Liu et al., 2021, section 3.1).
+
+    Call, dense: `(B, H, W, C)` -> `(B, H / 2, W / 2, 2C)`. Sparse, tokens of whole mask units in
+    nested order (`ops.patches.nested_order`): `(B, T, C)` -> `(B, T / 4, 2C)`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+        )
+        self.reduction = None
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.reduction = keras.layers.Dense(
+            2 * channels,
+            use_bias=False,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            dtype=self.dtype_policy,
+            name="reduction",
+        )
+        self.norm.build((*input_shape[:-1], 4 * channels))
+        self.reduction.build((*input_shape[:-1], 4 * channels))
+
+    def call(self, x):
+        channels = x.shape[-1]
+        if len(x.shape) == 4:
+            _, height, width, _ = x.shape
+            x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+            x = ops.transpose(x, (0, 1, 3, 4, 2, 5))
+            x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
+        else:
+            x = ops.reshape(x, (-1, x.shape[1] // 4, 4 * channels))
+        return self.reduction(self.norm(x))

@@ -1,0 +1,65 @@
+import keras
+
+from eesmm_keras.layers.drop_path import DropPath
+from eesmm_keras.layers.mlp import MLP
+from eesmm_keras.layers.window_attention import WindowAttention
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class SwinBlock(keras.layers.Layer):
+    """One Swin block (Liu et al., 2021, Eq. 3): window attention and MLP, each pre-normalised.
+
+    Call: tokens `(B, H, W, C)` or `(B, T, C)` and the partition they attend in -> same shape.
+
+    Args:
+        dim, num_heads, window, qkv_bias, attention_dropout, dropout: see `WindowAttention`.
+        mlp_ratio: MLP width over `dim`.
+        drop_path: stochastic depth rate of both branches.
+    """
+
+    def __init__(
+        self,
+        dim,
+        num_heads,
+        window,
+        mlp_ratio=4.0,
+        qkv_bias=True,
+        dropout=0.0,
+        attention_dropout=0.0,
+        drop_path=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._config = {
+            "dim": dim,
+            "num_heads": num_heads,
+            "window": window,
+            "mlp_ratio": mlp_ratio,
+            "qkv_bias": qkv_bias,
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "drop_path": drop_path,
+        }
+        shared = {"dtype": self.dtype_policy}
+        self.norm1 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm1", **shared)
+        self.attention = WindowAttention(
+            dim, num_heads, window, qkv_bias, attention_dropout, dropout, name="attention", **shared
+        )
+        self.norm2 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm2", **shared)
+        self.mlp = MLP(int(dim * mlp_ratio), dropout, name="mlp", **shared)
+        self.drop_path = DropPath(drop_path, name="drop_path", **shared)
+
+    def build(self, input_shape):
+        self.norm1.build(input_shape)
+        self.attention.build(input_shape)
+        self.norm2.build(input_shape)
+        self.mlp.build(input_shape)
+
+    def call(self, x, partition, training=None):
+        y = self.attention(self.norm1(x), partition=partition, training=training)
+        x = x + self.drop_path(y, training=training)
+        y = self.mlp(self.norm2(x), training=training)
+        return x + self.drop_path(y, training=training)
+
+    def get_config(self):
+        return {**super().get_config(), **self._config}

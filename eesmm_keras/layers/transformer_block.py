@@ -1,0 +1,57 @@
+import keras
+from keras import ops
+
+from eesmm_keras.layers.mlp import MLP
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class TransformerBlock(keras.layers.Layer):
+    """Pre-normalised transformer block with global attention (Dosovitskiy et al., 2021).
+
+    Args:
+        dim: width of a token. num_heads: divides `dim`. mlp_ratio: MLP width over `dim`.
+
+    Call: `(B, T, dim)` -> `(B, T, dim)`.
+    """
+
+    def __init__(self, dim, num_heads, mlp_ratio=4.0, **kwargs):
+        super().__init__(**kwargs)
+        if dim % num_heads:
+            raise ValueError(f"num_heads must divide the width {dim}, got {num_heads}.")
+        self.dim, self.num_heads, self.mlp_ratio = dim, num_heads, mlp_ratio
+        init = keras.initializers.GlorotUniform
+        shared = {"dtype": self.dtype_policy}
+        self.norm1 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm1", **shared)
+        self.qkv = keras.layers.Dense(3 * dim, kernel_initializer=init(), name="qkv", **shared)
+        self.projection = keras.layers.Dense(
+            dim, kernel_initializer=init(), name="projection", **shared
+        )
+        self.norm2 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm2", **shared)
+        self.mlp = MLP(int(dim * mlp_ratio), name="mlp", **shared)
+
+    def build(self, input_shape):
+        for layer in (self.norm1, self.qkv, self.projection, self.norm2, self.mlp):
+            layer.build(input_shape)
+
+    def call(self, x, training=None):
+        query, key, value = (
+            ops.transpose(
+                ops.reshape(part, (-1, x.shape[1], self.num_heads, self.dim // self.num_heads)),
+                (0, 2, 1, 3),
+            )
+            for part in ops.split(self.qkv(self.norm1(x)), 3, axis=-1)
+        )
+        scale = (self.dim // self.num_heads) ** -0.5
+        scores = ops.matmul(query * scale, ops.swapaxes(key, -1, -2))
+        weights = ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), value.dtype)
+        y = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        x = x + self.projection(ops.reshape(y, (-1, x.shape[1], self.dim)))
+        return x + self.mlp(self.norm2(x), training=training)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+        }

@@ -1,0 +1,335 @@
+import keras
+from keras import ops
+
+from eesmm_keras.decoders.transformer_decoder import TransformerDecoder
+from eesmm_keras.layers.mask_bank import MaskBank
+from eesmm_keras.methods._base import MaskedImageModel
+from eesmm_keras.names import check_choice
+from eesmm_keras.ops import losses, masking
+from eesmm_keras.ops.mixing import check_mix_weights, group_images, mix, two_views
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class EESMM(MaskedImageModel):
+    """Masked image modelling with mixed images (Kang et al., 2025).
+
+    `num_mixed` images are averaged into one (Algorithm 1), most mask units are hidden, the encoder
+    sees the visible units only, a light decoder rebuilds the mix at the hidden ones, and the mix is
+    decomposed into its sources (Eq. 4-6). The loss is Eq. 7 on the mix and on each source.
+
+    What decomposition does. With `"subtract"` (Eq. 5-6, as printed), `I_k_hat = (X_hat - sum of the
+    other lambda_j I_j) / lambda_k` uses the true other images, so `I_k_hat - I_k = (X_hat - X) /
+    lambda_k`: under a shared mask the source losses are the mixed loss times `sum_k 1 / lambda_k^2`.
+    They weight it; they do not teach the decoder to tell the images apart. With `"split"` (section
+    4.1.1) the head predicts every source, and the loss on each does teach that.
+
+    Targets are pixels; with `norm_pixels` normalised per unit by one affine map that all images of a
+    mix share, so that the normalised sources still add up to the normalised mix: the mean of the mix,
+    and its standard deviation ("subtract") or the spread of its sources about that mean ("split", where
+    the deviation of a flat mix of unlike images would blow up).
+
+    A batch is cut into mixes of neighbouring images. If its size is not a multiple of `num_mixed`, the
+    last mix is filled up with the batch's first images: none is dropped, none is mixed with itself.
+    A batch with fewer than `num_mixed` images is an error; where its size is known only at run time
+    (the last batch of a TensorFlow dataset), its loss is 0.
+
+    Args:
+        backbone: encoder with `encode_visible`, for example `SwinBackbone`.
+        mask_ratio: share of mask units that is hidden (0.75; the paper's ablation: 0.70).
+        num_mixed: images in a mix, n >= 2.
+        mix_weights: the n lambdas, positive, sum 1; None gives 1/n each.
+        mixing: "mean" (Algorithm 1), or "views": each source is the average of two views of its image
+            (Eq. 3 with weights normalised), rotation and flip or scale and crop, and so is its target.
+        mask_sharing: "shared", one mask for the images of a mix; or "independent", one for each
+            (Eq. 1-2 with M1 != M2): a unit is encoded if it is visible in any of them, and holds
+            the images that are visible there. Every mask serves the whole batch.
+        decomposition: "subtract" or "split", see above.
+        assignment: for "split": "permutation_invariant" scores the best assignment of predictions to
+            sources in each sample (with equal lambdas and a shared mask their order cannot be
+            known), "fixed" takes them in order.
+        norm_pixels: normalise targets per unit.
+        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        loss: "mse" (Eq. 7) or "l1" (the paper's ablation setup), over hidden pixels.
+        loss_weights: weights of the mixed loss and of each source's loss, `1 + num_mixed` numbers;
+            None is all ones, `(1, 1, 1)` for two images.
+        mask_bank_size: number of masks drawn ahead, see `MaskBank`.
+        seed: int; None draws one.
+
+    Example:
+        >>> model = EESMM(SwinBackbone.from_preset("swin_mini_32"))
+        >>> model.compile(keras.optimizers.AdamW(1e-3))
+        >>> model.fit(np.random.randint(0, 256, (64, 32, 32, 3), "uint8"))
+    """
+
+    def __init__(
+        self,
+        backbone,
+        mask_ratio=0.75,
+        num_mixed=2,
+        mix_weights=None,
+        mixing="mean",
+        mask_sharing="shared",
+        decomposition="subtract",
+        assignment="permutation_invariant",
+        norm_pixels=True,
+        decoder_dim=512,
+        decoder_depth=1,
+        decoder_num_heads=16,
+        loss="mse",
+        loss_weights=None,
+        mask_bank_size=256,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(backbone, ("loss_mixed", "loss_sources"), seed, **kwargs)
+        if num_mixed < 2:
+            raise ValueError(f"num_mixed must be at least 2 images, got {num_mixed}.")
+        check_choice("mixing", mixing, ("mean", "views"))
+        check_choice("mask_sharing", mask_sharing, ("shared", "independent"))
+        check_choice("decomposition", decomposition, ("subtract", "split"))
+        check_choice("assignment", assignment, ("permutation_invariant", "fixed"))
+        check_choice("loss", loss, ("mse", "l1"))
+        if decoder_depth < 1:
+            raise ValueError(
+                "decoder_depth must be at least 1, got 0: a visible-only encoder gives a linear "
+                "head nothing to predict hidden units from."
+            )
+        self.mask_ratio = mask_ratio
+        self.num_mixed = self.images_per_sample = num_mixed
+        self.mix_weights = check_mix_weights(mix_weights, num_mixed)
+        self.mixing, self.mask_sharing = mixing, mask_sharing
+        self.decomposition, self.assignment = decomposition, assignment
+        self.norm_pixels = norm_pixels
+        self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
+        self.decoder_num_heads = decoder_num_heads
+        self.loss_kind = loss
+        self.loss_weights = _check_loss_weights(loss_weights, num_mixed)
+        self.mask_bank_size = mask_bank_size
+
+        self.num_masks = 1 if mask_sharing == "shared" else num_mixed
+        self.mask_bank = MaskBank(
+            backbone.geometry, backbone.grid, mask_ratio, self.num_masks, mask_bank_size,
+            seed=self.seed, name="mask_bank",
+        )  # fmt: skip
+        unit_pixels = backbone.stride**2 * backbone.image_shape[-1]
+        self.unit_pixels = unit_pixels
+        self.decoder = TransformerDecoder(
+            backbone.grid,
+            unit_pixels * (num_mixed if decomposition == "split" else 1),
+            decoder_dim, decoder_depth, decoder_num_heads, name="decoder",
+        )  # fmt: skip
+        self.view_seeds = keras.random.SeedGenerator(self.seed + 1)
+        self.mask_bank.build()
+        self.decoder.build((None, None, backbone.num_features))
+        self.built = True
+
+    def call(self, images, hidden=None, training=False):
+        """One pass: images -> views -> mask -> mix -> encode (visible) -> decode.
+
+        Args:
+            images: `(B, H, W, C)` pixel values 0..255.
+            hidden: optional mask of the caller's choice, `(N,)` or `(num_masks, N)`, 1 = hidden;
+                concrete, not traced. None takes a random one.
+
+        Returns:
+            dict; M = ceil(B / num_mixed) mixes, N units of P numbers, the visible V first:
+            `prediction (M, S, P or n * P)` on the S scored places (the last S of `order`);
+            `sources (M, n, N, P)` and `mixed (M, N, P)`, normalised pixels in `order`;
+            `hidden (n, N)`, 1 = hidden in that source, in `order`; `order (N,)`;
+            `encoded (M, V, P)`, what the encoder saw; `weight (M,)`, 0 where a sample is no mix.
+        """
+        mask, visible = self._mask(hidden)
+        sources = group_images(self.backbone.normalization(images), self.num_mixed)
+        if self.mixing == "views":
+            sources = self._views(sources)
+        units = ops.take(self.to_units(sources), mask["order"], axis=2)
+        shown = units[:, :, :visible]
+        if self.mask_sharing == "independent":
+            shown = shown * (1 - mask["hidden"])[None, :, :visible, None]
+        encoded = mix(shown, self.mix_weights)
+
+        latent = self.backbone.encode_visible(encoded, mask["plan"], training=training)
+        # Under independent masks an encoded unit is still hidden in some source.
+        first_scored = visible if self.mask_sharing == "shared" else 0
+        prediction = self.decoder(
+            latent, order=mask["order"], first_scored=first_scored, training=training
+        )
+        return {
+            "prediction": ops.cast(prediction, "float32"),
+            "sources": units,
+            "mixed": mix(units, self.mix_weights),
+            "encoded": encoded,
+            "hidden": mask["hidden"],
+            "order": mask["order"],
+            "weight": _is_mix(images, units, self.num_mixed),
+        }
+
+    def _mask(self, hidden):
+        """One mask, as a dict with `hidden (n, N)` in `order`, and its number of visible units."""
+        if hidden is None:
+            mask, visible = self.mask_bank.draw(), self.mask_bank.num_visible
+        else:
+            hidden = ops.convert_to_numpy(hidden).reshape(-1, self.mask_bank.num_units)
+            mask, (_, visible) = self.mask_bank.plan(hidden), masking.unit_order(hidden)
+        rows = ops.cast(ops.take(mask["hidden"], mask["order"], axis=1), "float32")
+        rows = ops.broadcast_to(rows, (self.num_mixed, self.mask_bank.num_units))
+        return {**mask, "hidden": rows}, visible
+
+    def _views(self, sources):
+        views = [
+            two_views(sources[:, k], self.view_seeds, even=k % 2 == 0)
+            for k in range(self.num_mixed)
+        ]
+        return ops.stack(views, axis=1)
+
+    def decompose(self, outputs):
+        """Targets and predictions on the scored places, in the space of the loss.
+
+        Returns:
+            dict: `mixed`, `mixed_prediction (M, S, P)`; `sources`, `source_predictions
+            (M, n, S, P)`; `hidden (n, S)`; `mean`, `scale (M, S, 1)`: normalised pixels are
+            `target * scale + mean`.
+        """
+        prediction = outputs["prediction"]
+        first = outputs["hidden"].shape[1] - prediction.shape[1]
+        sources, mixed = outputs["sources"][:, :, first:], outputs["mixed"][:, first:]
+        hidden = outputs["hidden"][:, first:]
+        mean, scale = ops.zeros_like(mixed[..., :1]), ops.ones_like(mixed[..., :1])
+        if self.norm_pixels:
+            split = self.decomposition == "split"
+            mean, scale = losses.mix_statistics(sources, mixed, self.mix_weights, pooled=split)
+            sources = (sources - mean[:, None]) / scale[:, None]
+            mixed = (mixed - mean) / scale
+        if self.decomposition == "subtract":
+            mixed_prediction = prediction
+            predictions = losses.subtract_sources(prediction, sources, self.mix_weights)
+        else:
+            predictions = ops.stack(ops.split(prediction, self.num_mixed, axis=-1), axis=1)
+            if self.assignment == "permutation_invariant":
+                predictions = losses.best_assignment(predictions, sources, hidden, self.loss_kind)
+            mixed_prediction = mix(predictions, self.mix_weights)
+        return {
+            "mixed": mixed,
+            "mixed_prediction": mixed_prediction,
+            "sources": sources,
+            "source_predictions": predictions,
+            "hidden": hidden,
+            "mean": mean,
+            "scale": scale,
+        }
+
+    def loss_terms(self, outputs):
+        """Eq. 7 on the mix and on each source: `(total, {"loss_mixed", "loss_sources"})`.
+
+        The mix is scored where any of its images is hidden, a source where it is hidden itself.
+        `loss_sources` is the sum over the sources; the named terms are not weighted.
+        """
+        parts = self.decompose(outputs)
+        errors = losses.unit_errors(parts["mixed_prediction"], parts["mixed"], self.loss_kind)
+        mixed = losses.masked_mean(errors, ops.max(parts["hidden"], axis=0))
+        errors = losses.unit_errors(parts["source_predictions"], parts["sources"], self.loss_kind)
+        sources = losses.masked_mean(errors, parts["hidden"])
+        mixed = ops.mean(mixed * outputs["weight"])
+        sources = ops.mean(sources * outputs["weight"][:, None], axis=0)
+        total = self.loss_weights[0] * mixed
+        for k, weight in enumerate(self.loss_weights[1:]):
+            total = total + weight * sources[k]
+        return total, {"loss_mixed": mixed, "loss_sources": ops.sum(sources)}
+
+    def pictures(self, outputs):
+        """What a person wants to see, pixel values 0..255 in float32.
+
+        Returns:
+            dict: `originals (M, n, H, W, C)`, the sources as the model got them; `mixed (M, H, W,
+            C)`; `masked`, what the encoder sees, grey where nothing; `mixed_reconstruction`, the
+            prediction where the mix is scored, the mix elsewhere; `reconstructions (M, n, H, W,
+            C)`, the decomposed predictions where a source is hidden, the source elsewhere.
+        """
+        parts = self.decompose(outputs)
+        mean, scale = parts["mean"], parts["scale"]
+        hidden, count = outputs["hidden"], outputs["prediction"].shape[1]
+        visible = outputs["encoded"].shape[1]
+
+        def fill(prediction, original, scored):
+            """Prediction on the last `count` places where `scored`, original pixels elsewhere."""
+            first = original.shape[-2] - count
+            scored = ops.expand_dims(scored[..., first:], -1)
+            last = scored * prediction + (1 - scored) * original[..., first:, :]
+            return ops.concatenate([original[..., :first, :], last], axis=-2)
+
+        def image(units):
+            return self.to_pixels(ops.take(units, ops.argsort(outputs["order"]), axis=-2))
+
+        grey = ops.zeros_like(outputs["mixed"][:, visible:])
+        return {
+            "originals": image(outputs["sources"]),
+            "mixed": image(outputs["mixed"]),
+            "masked": image(ops.concatenate([outputs["encoded"], grey], axis=1)),
+            "mixed_reconstruction": image(
+                fill(
+                    parts["mixed_prediction"] * scale + mean,
+                    outputs["mixed"],
+                    ops.max(hidden, axis=0),
+                )
+            ),
+            "reconstructions": image(
+                fill(
+                    parts["source_predictions"] * scale[:, None] + mean[:, None],
+                    outputs["sources"],
+                    hidden,
+                )
+            ),
+        }
+
+    def sample_hidden(self, seed):
+        """A mask from a seed: `(num_masks, N)`, 1 = hidden."""
+        import numpy as np
+
+        return masking.sample_masks(
+            np.random.default_rng(seed), self.mask_bank.num_units, self.mask_ratio, self.num_masks
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "mask_ratio": self.mask_ratio,
+            "num_mixed": self.num_mixed,
+            "mix_weights": list(self.mix_weights),
+            "mixing": self.mixing,
+            "mask_sharing": self.mask_sharing,
+            "decomposition": self.decomposition,
+            "assignment": self.assignment,
+            "norm_pixels": self.norm_pixels,
+            "decoder_dim": self.decoder_dim,
+            "decoder_depth": self.decoder_depth,
+            "decoder_num_heads": self.decoder_num_heads,
+            "loss": self.loss_kind,
+            "loss_weights": list(self.loss_weights),
+            "mask_bank_size": self.mask_bank_size,
+        }
+
+
+def _is_mix(images, units, num_mixed):
+    """`(M,)` ones, or zeros if the batch was too small to mix (known at run time only)."""
+    batch = images.shape[0]
+    if batch is None:
+        enough = ops.cast(ops.shape(images)[0] >= num_mixed, "float32")
+        return ops.ones_like(units[:, 0, 0, 0]) * enough
+    if batch < num_mixed:
+        raise ValueError(
+            f"A batch of {batch} images cannot be mixed by num_mixed={num_mixed}. Use larger "
+            "batches, or drop the remainder of the dataset."
+        )
+    return ops.ones_like(units[:, 0, 0, 0])
+
+
+def _check_loss_weights(loss_weights, num_mixed):
+    if loss_weights is None:
+        return (1.0,) * (num_mixed + 1)
+    weights = tuple(float(weight) for weight in loss_weights)
+    if len(weights) != num_mixed + 1 or min(weights) < 0 or max(weights) == 0:
+        raise ValueError(
+            f"loss_weights needs {num_mixed + 1} numbers >= 0 for num_mixed={num_mixed} (the mix, "
+            f"then each source), not all zero; got {tuple(loss_weights)}."
+        )
+    return weights

@@ -1,0 +1,97 @@
+"""Reconstruction losses over hidden mask units."""
+
+from itertools import permutations
+
+import numpy as np
+from keras import ops
+
+from eesmm_keras.ops.mixing import along_axis, mix
+
+# Added to a unit's variance before its square root, as in the public MAE code.
+VARIANCE_EPSILON = 1e-6
+
+
+def unit_errors(prediction, target, kind="mse"):
+    """Error of each unit, averaged over its pixels: `(..., N, P)` -> `(..., N)`, float32."""
+    residual = ops.cast(prediction, "float32") - ops.cast(target, "float32")
+    if kind == "mse":
+        return ops.mean(ops.square(residual), axis=-1)
+    return ops.mean(ops.abs(residual), axis=-1)
+
+
+def masked_mean(errors, hidden):
+    """Eq. 7: mean over hidden units. `errors (..., N)`, `hidden (..., N)`, 1 = scored -> `(...)`."""
+    hidden = ops.cast(hidden, errors.dtype)
+    return ops.sum(errors * hidden, axis=-1) / ops.maximum(ops.sum(hidden, axis=-1), 1.0)
+
+
+def mix_statistics(sources, mixed, weights, pooled):
+    """Mean and scale by which the targets of a mix are normalised, per unit.
+
+    All images of a mix share one affine map per unit, so that the normalised sources still mix
+    to the normalised mix and the algebra of decomposition holds.
+
+    Args:
+        sources: `(M, n, N, P)` pixels. mixed: `(M, N, P)`, their weighted sum.
+        weights: the n lambdas.
+        pooled: False takes the standard deviation of the mix itself (MAE's normalisation of X).
+            True takes the root mean square of the sources about the mix's mean: where the mix is
+            flat but its sources are not (black on white), their targets stay of order one.
+
+    Returns:
+        `(mean, scale)`, each `(M, N, 1)`.
+    """
+    mean = ops.mean(mixed, axis=-1, keepdims=True)
+    if pooled:
+        spread = ops.mean(ops.square(sources - mean[:, None]), axis=-1, keepdims=True)
+        variance = mix(spread, weights)
+    else:
+        # Unbiased, like the public MAE and GreenMIM code.
+        pixels = mixed.shape[-1]
+        variance = ops.mean(ops.square(mixed - mean), axis=-1, keepdims=True) * (
+            pixels / (pixels - 1)
+        )
+    return mean, ops.sqrt(variance + VARIANCE_EPSILON)
+
+
+def subtract_sources(mixed_prediction, sources, weights):
+    """Eq. 5-6, for any n: `I_k_hat = (X_hat - sum_{j != k} lambda_j I_j) / lambda_k`.
+
+    Args:
+        mixed_prediction: `(M, N, P)`. sources: `(M, n, N, P)`, in the same (normalised) space.
+
+    Returns:
+        `(M, n, N, P)`. Algebra: `I_k_hat - I_k = (X_hat - X) / lambda_k`.
+    """
+    lambdas = along_axis(weights, rank=4)
+    weighted = sources * lambdas
+    others = ops.sum(weighted, axis=1, keepdims=True) - weighted
+    return (mixed_prediction[:, None] - others) / lambdas
+
+
+def best_assignment(prediction, sources, hidden, kind="mse"):
+    """Order the predicted images so that their summed masked error is smallest (per mix).
+
+    Args:
+        prediction, sources: `(M, n, N, P)`. hidden: `(n, N)`, 1 = scored for that source.
+
+    Returns:
+        `prediction` with its axis 1 permuted: the result does not depend on the order in which
+        the network gave the images.
+    """
+    n = sources.shape[1]
+    cost = ops.stack(
+        [
+            masked_mean(unit_errors(prediction, sources[:, k : k + 1], kind), hidden[k])
+            for k in range(n)
+        ],
+        axis=2,
+    )  # (M, prediction i, source k)
+    orders = np.array(list(permutations(range(n))))  # orders[p, k]: prediction for source k
+    pairs = np.zeros((len(orders), n, n), "float32")
+    pairs[np.arange(len(orders))[:, None], orders, np.arange(n)] = 1.0
+    pairs = ops.convert_to_tensor(pairs.reshape(len(orders), n * n).T)
+    total = ops.matmul(ops.reshape(cost, (-1, n * n)), pairs)
+    orders = ops.convert_to_tensor(orders.astype("int32"))
+    order = ops.take(orders, ops.argmin(total, axis=1), axis=0)
+    return ops.take_along_axis(prediction, order[:, :, None, None], axis=1)

@@ -1,0 +1,106 @@
+"""Mixing of images (EESMM, Kang et al., 2025, Algorithm 1 and Eq. 3)."""
+
+import numpy as np
+from keras import ops
+
+
+def check_mix_weights(mix_weights, num_mixed):
+    """Fixed lambdas of a mix as a tuple of floats; None gives `1 / num_mixed` each.
+
+    Raises:
+        ValueError: if there are not `num_mixed` of them, one is not positive, or they don't sum
+            to 1.
+    """
+    if mix_weights is None:
+        return (1.0 / num_mixed,) * num_mixed
+    weights = tuple(float(weight) for weight in mix_weights)
+    if len(weights) != num_mixed or min(weights) <= 0 or abs(sum(weights) - 1) > 1e-6:
+        raise ValueError(
+            f"mix_weights needs num_mixed={num_mixed} positive numbers that sum to 1, "
+            f"got {tuple(mix_weights)}."
+        )
+    return weights
+
+
+def group_images(images, num_mixed):
+    """Split a batch into the sources of each mix: `(B, ...)` -> `(ceil(B / n), n, ...)`.
+
+    The images of a mix are neighbours in the batch, so a mix never crosses two replicas that each
+    got a contiguous part. If B is not a multiple of n, the last mix is filled up with the first
+    images of the batch: no image is dropped, none is mixed with itself while B >= n.
+    """
+    batch = images.shape[0] if images.shape[0] is not None else ops.shape(images)[0]
+    mixes = -(-batch // num_mixed)
+    if not (isinstance(batch, int) and batch % num_mixed == 0):
+        images = ops.take(images, ops.arange(mixes * num_mixed) % batch, axis=0)
+    return ops.reshape(images, (-1, num_mixed, *images.shape[1:]))
+
+
+def mix(sources, weights, axis=1):
+    """`sum_k lambda_k * source_k` over `axis` (Algorithm 1)."""
+    return ops.sum(sources * along_axis(weights, len(sources.shape), axis), axis=axis)
+
+
+def along_axis(weights, rank, axis=1):
+    """Fixed weights as a float32 tensor that broadcasts along one axis of a rank-`rank` tensor."""
+    shape = [1] * rank
+    shape[axis] = len(weights)
+    return ops.convert_to_tensor(np.reshape(weights, shape).astype("float32"))
+
+
+def affine_views(images, angle, scale, shift):
+    """Rotate by `angle`, zoom by `scale` about the centre and shift, each `(B,)` float32.
+
+    Args:
+        images: `(B, H, W, C)`.
+        angle: radians, counter-clockwise as seen with row 0 on top.
+        scale: side of the part that is shown, in units of the image (< 1 zooms in).
+        shift: `(B, 2)`, in units of the image: where the shown part's centre moves to, (x, y).
+
+    Returns:
+        `(B, H, W, C)`; outside the image its border is mirrored.
+    """
+    height, width = images.shape[1:3]
+    cos, sin = ops.cos(angle) * scale, ops.sin(angle) * scale
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    # Maps an output pixel (x, y) to the input pixel it is taken from.
+    tx = cx + shift[:, 0] * width - cos * cx + sin * cy
+    ty = cy + shift[:, 1] * height - sin * cx - cos * cy
+    zero = ops.zeros_like(cos)
+    transform = ops.stack([cos, -sin, tx, sin, cos, ty, zero, zero], axis=1)
+    return ops.image.affine_transform(
+        images, transform, interpolation="bilinear", fill_mode="reflect",
+        data_format="channels_last",
+    )
+
+
+def two_views(images, seeds, even):
+    """The two views of Eq. 3, averaged: the weights `l1 + l1` and `l2 + l2` become 1/2 + 1/2.
+
+    Sources 1, 3, ... of a mix (`even=True`): a rotation by up to 30 degrees and a horizontal flip.
+    Sources 2, 4, ...: a change of scale by up to 1.25 either way, and a crop of 67 to 100 % of
+    the area, shown at full size.
+
+    Args:
+        images: `(B, H, W, C)`.
+        seeds: `keras.random.SeedGenerator`.
+
+    Returns:
+        `(B, H, W, C)`, the average of the two views.
+    """
+    from keras import random
+
+    count = ops.shape(images)[0]
+    zero = ops.zeros((count,))
+    still = ops.zeros((count, 2))
+    if even:
+        angle = random.uniform((count,), -np.pi / 6, np.pi / 6, seed=seeds)
+        first = affine_views(images, angle, zero + 1, still)
+        second = ops.flip(images, axis=2)
+    else:
+        scale = ops.exp(random.uniform((count,), -np.log(1.25), np.log(1.25), seed=seeds))
+        first = affine_views(images, zero, scale, still)
+        side = ops.sqrt(random.uniform((count,), 0.67, 1.0, seed=seeds))
+        shift = random.uniform((count, 2), -0.5, 0.5, seed=seeds) * (1 - side)[:, None]
+        second = affine_views(images, zero, side, shift)
+    return (first + second) / 2
