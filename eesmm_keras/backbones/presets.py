@@ -6,7 +6,6 @@ _SWIN = {
     "base": {"embed_dim": 128, "depths": (2, 2, 18, 2), "num_heads": (4, 8, 16, 32)},
     "large": {"embed_dim": 192, "depths": (2, 2, 18, 2), "num_heads": (6, 12, 24, 48)},
 }
-_DROP_PATH = {"tiny": 0.1, "small": 0.2, "base": 0.2, "large": 0.3}
 
 
 def _swin_presets():
@@ -34,7 +33,6 @@ def _swin_presets():
 SWIN_PRESETS = _swin_presets()
 
 
-def drop_path_for(preset):
-    """Stochastic depth rate for fine-tuning: Swin's own where published, 0.1 otherwise."""
-    size = preset.split("_")[1]
-    return _DROP_PATH.get(size, 0.1)
+def default_backbone(data):
+    """Encoder for a data set when none is named: a small one for the 8-pixel digits."""
+    return "swin_mini_32" if data == "digits" else "swin_tiny"

@@ -1,0 +1,33 @@
+"""scikit-learn's 1,797 handwritten digits: always there, for tests and examples."""
+
+import numpy as np
+
+from eesmm_keras.data._source import ImageSource, choose_part, piece_indices, stratified_split
+
+# The test images must be the same ones in every run, whatever the seed.
+_TEST_FRACTION = 0.2
+_TEST_SEED = 0
+
+
+def open_digits(split, val_fraction, seed):
+    """Open `digits`: 8 x 8 grey pictures of 0..16, as RGB uint8 of 0..255.
+
+    A fifth of every class, always the same, is "test"; None is everything else; "train" and "val"
+    divide that by `seed` and `val_fraction`.
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    part, piece, note = choose_part({"train", "test"}, split)
+    train, test = stratified_split(data.target, _TEST_FRACTION, _TEST_SEED)
+    index = test if part == "test" else train
+    index = index[piece_indices(piece, data.target[index], len(index), val_fraction, seed)]
+    grey = np.rint(data.images[index] * (255 / 16)).astype(np.uint8)
+    return ImageSource(
+        "digits",
+        np.repeat(grey[..., None], 3, axis=-1),
+        labels=data.target[index],
+        class_names=[str(name) for name in data.target_names],
+        note=note,
+        ids=[f"digits image {i}" for i in index],
+    )

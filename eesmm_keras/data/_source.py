@@ -1,0 +1,162 @@
+"""A list of images that are decoded one by one, and the rules by which lists are split."""
+
+import threading
+
+import numpy as np
+from PIL import Image
+
+from eesmm_keras.data.decoding import read_rgb
+from eesmm_keras.data.errors import DataError
+
+
+class ImageSource:
+    """Images by index, with labels where there are any. Safe to use from several threads.
+
+    Args:
+        name: str, what the user called it.
+        items: list of paths, of bytes of encoded files, or a uint8 array `(n, H, W, 3)`.
+        labels: int64 array `(n,)`, or None.
+        class_names: tuple of str, `class_names[label]`, or None where there are no labels.
+        note: str, what the user should know about how the images were chosen; "" if nothing.
+        bad: list of `(description, reason)`: files left out already.
+        ids: list of str, names for items that are not paths, or None.
+
+    Attributes: the arguments, except `items` and `ids`. `bad` grows when images fail to decode.
+    """
+
+    def __init__(self, name, items, labels=None, class_names=None, note="", bad=(), ids=None):
+        self.name = name
+        self.labels = None if labels is None else np.asarray(labels, np.int64)
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.note = note
+        self.bad = list(bad)
+        self._items = items
+        self._ids = ids
+        self._failed = set()
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return len(self._items)
+
+    def describe(self, i):
+        """What to call image `i` in a message: its path or its id."""
+        return str(self._items[i]) if self._ids is None else self._ids[i]
+
+    def load(self, i, min_side=None):
+        """Decode image `i`.
+
+        Args:
+            i: int in [0, len).
+            min_side: see `decoding.read_rgb`.
+
+        Returns:
+            `PIL.Image.Image` of mode "RGB".
+
+        Raises:
+            DataError: it cannot be decoded. The failure is recorded in `bad`, once.
+        """
+        item = self._items[i]
+        if isinstance(item, np.ndarray):
+            return Image.fromarray(item)
+        try:
+            return read_rgb(item, min_side)
+        except DataError as error:
+            with self._lock:
+                if i not in self._failed:
+                    self._failed.add(i)
+                    self.bad.append((self.describe(i), str(error)))
+            raise DataError(f"{self.describe(i)} {error}") from error
+
+    def load_good(self, i, min_side=None):
+        """Decode image `i`, or the next one in order (around the end) that can be decoded.
+
+        Returns:
+            `(image, index)`, where `index` is that of the image returned.
+
+        Raises:
+            DataError: not one image can be decoded.
+        """
+        for index in ((i + k) % len(self) for k in range(len(self))):
+            if index not in self._failed:
+                try:
+                    return self.load(index, min_side), index
+                except DataError:
+                    continue
+        raise all_bad(self.name, self.bad)
+
+
+def all_bad(name, bad):
+    """The DataError for a source of which nothing is left."""
+    shown = "; ".join(f"{what}: {why}" for what, why in bad[:3])
+    more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return DataError(
+        f"None of the {len(bad)} images of '{name}' can be read. {shown}{more}. "
+        "Expected JPEG, PNG, BMP, GIF or WebP files that open in an image viewer."
+    )
+
+
+def choose_part(parts, split):
+    """Which part of a data set answers for `split`.
+
+    Args:
+        parts: the parts that exist: a set of "train", and perhaps "val" and "test".
+        split: None, "train", "val" or "test".
+
+    Returns:
+        `(part, piece, note)`. `piece` is "all", or "train" / "val": what is kept of `part`, or held
+        out of it, by `stratified_split`. `note` tells of a "test" that had to be the "val" images.
+
+    None is everything that pre-training may see: all of "train".
+    """
+    if split not in (None, "train", "val", "test"):
+        raise DataError(f"split must be None, 'train', 'val' or 'test', got {split!r}.")
+    if split is None:
+        return "train", "all", ""
+    if split in parts and (split != "train" or "val" in parts):
+        return split, "all", ""
+    if split == "train":
+        return "train", "train", ""
+    if split == "val":
+        return "train", "val", ""
+    part, piece, _ = choose_part(parts, "val")
+    return part, piece, "There are no test images: 'test' is the validation images."
+
+
+def stratified_split(labels, fraction, seed):
+    """Hold out the same share of every class, as a pure function of the arguments.
+
+    Args:
+        labels: int array `(n,)`; all zeros where there are no labels.
+        fraction: share held out, in (0, 1). A class of two or more keeps and holds out at least one
+            image; a class of one keeps it.
+        seed: int >= 0.
+
+    Returns:
+        `(kept, held)`: ascending int64 index arrays that share nothing and together are all n.
+
+    Raises:
+        DataError: `fraction` is not in (0, 1), or no class is large enough to hold anything out.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"val_fraction must lie between 0 and 1, got {fraction}.")
+    labels = np.asarray(labels)
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held[np.random.default_rng((seed, int(label))).permutation(members)[:count]] = True
+    if not held.any():
+        raise DataError(
+            f"Cannot split off validation images: {len(labels)} image(s) and no class with two. "
+            "Add images, or give a separate val/ folder."
+        )
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def piece_indices(piece, labels, count, val_fraction, seed):
+    """The indices that `piece` of `choose_part` keeps of `count` images (`labels` may be None)."""
+    if piece == "all":
+        return np.arange(count)
+    strata = np.zeros(count, np.int64) if labels is None else labels
+    kept, held = stratified_split(strata, val_fraction, seed)
+    return kept if piece == "train" else held

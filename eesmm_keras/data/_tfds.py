@@ -1,0 +1,126 @@
+"""TensorFlow Datasets as an image source: encoded files in memory, decoded one by one."""
+
+import os
+import re
+
+import numpy as np
+
+from eesmm_keras.data._source import ImageSource, choose_part, piece_indices
+from eesmm_keras.data.errors import DataError
+
+# A version follows the name after a colon too: tfds:mnist:3.0.1:train
+_SPEC = re.compile(r"tfds:(?P<name>[\w/.\-]+(:\d+\.\d+\.\d+)?)(:(?P<split>[A-Za-z_].*))?")
+_PARTS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+
+
+def open_tfds(spec, split, data_dir, val_fraction, seed, labelled):
+    """Open `tfds:NAME[:SPLIT]`; see `sources.open_source` for the arguments.
+
+    The encoded files of the split are held in memory, so that images can be reached by index. The
+    data are prepared (and downloaded, where they are to be had) only if they are not in `data_dir`.
+    With SPLIT, its images are treated like a folder without parts.
+    """
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise DataError(f"Cannot read '{spec}'. Expected 'tfds:NAME' or 'tfds:NAME:SPLIT'.")
+    builder = _prepared(match["name"], data_dir)
+    parts = _parts(spec, builder, match["split"])
+    part, piece, note = choose_part(parts, split)
+    image_key, label_key = _keys(spec, builder)
+    if labelled and (label_key is None or builder.info.features[label_key].num_classes < 2):
+        raise DataError(f"'{spec}' has no class labels or one class. Classification needs two.")
+    encoded, labels = _read(spec, builder, parts[part], image_key, label_key)
+    index = piece_indices(piece, labels, len(encoded), val_fraction, seed)
+    return ImageSource(
+        spec,
+        [encoded[i] for i in index],
+        labels=None if labels is None else labels[index],
+        class_names=None if labels is None else builder.info.features[label_key].names,
+        note=note,
+        ids=[f"{match['name']} {parts[part]} image {i}" for i in index],
+    )
+
+
+def _prepared(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        # Does nothing where the data are there already.
+        builder.download_and_prepare()
+    except Exception as error:  # whatever: an unknown name, no network, a full disk, manual data
+        where = "the default folder of TFDS" if data_dir is None else f"'{data_dir}'"
+        first_line = str(error).strip().split("\n")[0]
+        raise DataError(
+            f"TFDS data set '{name}' is not in {where} and could not be prepared there "
+            f"({type(error).__name__}: {first_line}). Check the name; on a machine with network "
+            f"access run `tfds build {name}`, and point data_dir at the folder it wrote."
+        ) from error
+    return builder
+
+
+def _parts(spec, builder, wanted):
+    """`{"train": TFDS split, ...}` for `choose_part`."""
+    found = {_PARTS[name]: name for name in builder.info.splits if name in _PARTS}
+    if wanted is not None:
+        return {"train": wanted}
+    if "train" not in found:
+        raise DataError(
+            f"'{spec}' has no 'train' split but {sorted(builder.info.splits)}. "
+            f"Name the one you want: '{spec}:SPLIT'."
+        )
+    return found
+
+
+def _keys(spec, builder):
+    """The names of the image feature and of the class label (or None)."""
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features.items())
+    images = [key for key, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    labels = [key for key, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    if not images:
+        raise DataError(f"'{spec}' has no image feature. Its features: {sorted(features)}.")
+    image = "image" if "image" in images else images[0]
+    if "label" in labels:
+        return image, "label"
+    # Several labels without a chief one mean no single classification task.
+    return image, labels[0] if len(labels) == 1 else None
+
+
+def _read(spec, builder, split, image_key, label_key):
+    import tensorflow_datasets as tfds
+
+    wanted = {image_key, label_key} - {None}
+    try:
+        size = builder.info.splits[split].num_examples
+        dataset = builder.as_dataset(
+            split=split,
+            decoders=tfds.decode.PartialDecoding(
+                {key: builder.info.features[key] for key in wanted},
+                decoders={image_key: tfds.decode.SkipDecoding()},
+            ),
+        )
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"'{spec}' has no split '{split}'. It has {sorted(builder.info.splits)}."
+        ) from error
+    if not size:
+        raise DataError(f"Split '{split}' of '{spec}' is empty.")
+    _check_memory(spec, builder, split, size)
+    rows = list(tfds.as_numpy(dataset))
+    labels = None if label_key is None else np.array([row[label_key] for row in rows], np.int64)
+    return [row[image_key] for row in rows], labels
+
+
+def _check_memory(spec, builder, split, size):
+    """Refuse what would fill the machine's memory, rather than be killed half way."""
+    total = sum(part.num_examples for part in builder.info.splits.values())
+    need = (builder.info.dataset_size or 0) * size / max(total, 1)
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need > have / 2:
+        raise DataError(
+            f"Split '{split}' of '{spec}' takes about {need / 2**30:.1f} GiB of memory and this "
+            f"machine has {have / 2**30:.1f}. Take a part of it ('{split}[:10%]'), or write the "
+            "images to a folder and open that."
+        )

@@ -1,0 +1,194 @@
+"""Image files to RGB crops, with Pillow and NumPy only."""
+
+import io
+import math
+import os
+
+import numpy as np
+from PIL import Image
+
+from eesmm_keras.data.errors import DataError
+
+# Only these decoders run, whatever a file claims to be: Pillow's others include Ghostscript.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+
+# The EXIF orientation tag (0x0112) and what brings each of its values upright.
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_rgb(path_or_bytes, min_side=None):
+    """Decode an image file to an upright 8-bit RGB picture.
+
+    Reads JPEG, PNG, BMP, GIF (the first frame) and WebP. Grey and palette pictures become RGB, CMYK
+    is converted, 16-bit grey is scaled to 8 bits, transparency is laid over white (what lies hidden
+    under transparent pixels never shows), and the EXIF orientation is applied.
+
+    Args:
+        path_or_bytes: a path, or the bytes of an encoded file.
+        min_side: int or None. Where given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as
+            long as neither side falls below `min_side` pixels. Saves most of the time that large
+            photographs take; the aspect ratio is kept.
+
+    Returns:
+        A loaded `PIL.Image.Image` of mode "RGB".
+
+    Raises:
+        DataError: the file is missing, empty, no image, damaged, or has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS` (a decompression bomb).
+    """
+    try:
+        with _open(path_or_bytes) as image:
+            if min_side is not None:
+                image.draft(None, (min_side, min_side))  # does nothing unless it is a JPEG
+            image.load()
+            return _upright(image, _to_rgb(image))
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise DataError(f"cannot be decoded: {_reason(error)}") from error
+
+
+def check_header(path_or_bytes):
+    """Raise DataError where a file is plainly no usable image, without decoding its pixels.
+
+    Catches missing, empty, foreign and oversized files and broken PNG checksums. A JPEG that was
+    cut short passes: only decoding finds that.
+    """
+    try:
+        with _open(path_or_bytes) as image:
+            image.verify()
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"is not a readable image: {_reason(error)}") from error
+
+
+def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
+    """Crop a random box and resize it to a square, torchvision's algorithm (Inception's crop).
+
+    Ten tries to fit a box of random area and aspect ratio; then the largest central box whose
+    aspect ratio is allowed. A box smaller than the output is enlarged.
+
+    Args:
+        image: RGB `PIL.Image.Image`.
+        size: int, the side of the output in pixels.
+        rng: `numpy.random.Generator`.
+        scale: (low, high), the box's share of the picture's area, each in (0, 1].
+        ratio: (low, high), the box's width / height; drawn evenly on a log scale.
+
+    Returns:
+        uint8 array `(size, size, 3)`.
+    """
+    # Bilinear (antialiased) is torchvision's default here. Bicubic takes 1.7 times as long, and
+    # resizing is the largest cost of a photograph of ImageNet's size.
+    box = _random_box(*image.size, rng, scale, ratio)
+    return _resize_box(image, size, box, Image.Resampling.BILINEAR)
+
+
+def center_crop(image, size, crop_fraction=0.875):
+    """Cut the central square for evaluation and resize it.
+
+    The same picture as resizing the shorter side to `size / crop_fraction` and cutting the central
+    `size` pixels, in one resampling. A picture whose shorter side is `size` or less keeps its whole
+    central square (it has no pixels to spare) and is enlarged.
+
+    Args:
+        image: RGB `PIL.Image.Image`.
+        size: int, the side of the output in pixels.
+        crop_fraction: the square's share of the shorter side, in (0, 1].
+
+    Returns:
+        uint8 array `(size, size, 3)`.
+    """
+    width, height = image.size
+    side = min(width, height)
+    if side > size:
+        side *= crop_fraction
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return _resize_box(image, size, box, Image.Resampling.BICUBIC)
+
+
+def check_crop(scale, ratio):
+    """Raise DataError where `scale` and `ratio` are no ranges for `random_resized_crop`."""
+    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+        raise DataError(f"crop_scale must be (low, high) with 0 < low <= high <= 1, got {scale}.")
+    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+        raise DataError(f"crop_ratio must be (low, high) with 0 < low <= high, got {ratio}.")
+
+
+def _random_box(width, height, rng, scale, ratio):
+    area = width * height
+    for _ in range(10):
+        target = area * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w = round(math.sqrt(target * aspect))
+        h = round(math.sqrt(target / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left = int(rng.integers(0, width - w + 1))
+            top = int(rng.integers(0, height - h + 1))
+            return left, top, left + w, top + h
+    # No box fitted: the picture is far wider or taller than the ratios allow.
+    aspect = min(max(width / height, ratio[0]), ratio[1])
+    w = max(1, min(width, round(height * aspect)))
+    h = max(1, min(height, round(width / aspect)))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def _resize_box(image, size, box, resampling):
+    return np.asarray(image.resize((size, size), resampling, box=box))
+
+
+def _open(path_or_bytes):
+    if isinstance(path_or_bytes, bytes):
+        empty = not path_or_bytes
+        file = io.BytesIO(path_or_bytes)
+    else:
+        empty = os.stat(path_or_bytes).st_size == 0
+        file = path_or_bytes
+    if empty:
+        raise DataError("is empty (zero bytes)")
+    image = Image.open(file, formats=_FORMATS)
+    # Pillow only warns here (and refuses at twice the limit); warnings filters are not thread-safe.
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        image.close()
+        raise DataError(
+            f"has {image.width} x {image.height} pixels, more than the {limit} allowed against "
+            "decompression bombs; shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        )
+    return image
+
+
+def _to_rgb(image):
+    if image.mode.startswith("I"):  # 16-bit grey: "I;16", its byte orders, and "I"
+        grey = np.asarray(image).astype(np.float64) / 257  # 65535 -> 255
+        image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upright(image, rgb):
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # a damaged EXIF block is no reason to lose a good picture
+        orientation = None
+    if orientation in _UPRIGHT:
+        return rgb.transpose(_UPRIGHT[orientation])
+    return rgb
+
+
+def _reason(error):
+    return f"{type(error).__name__}: {error}".rstrip(": ")

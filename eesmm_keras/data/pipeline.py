@@ -1,0 +1,281 @@
+"""Sources to tf.data: what training and evaluation read, on every Keras backend.
+
+Training batches are a pure function of `(seed, step)`, so that a run can stop and go on anywhere:
+position p = step * batch_size + row belongs to epoch p // n of n images, whose order is a permutation drawn
+from `(seed, epoch)`, and its crop is drawn from `(seed, p)`. Batches run on across epochs' ends.
+
+Images smaller than `image_size` are enlarged. An image that turns out not to decode is replaced by
+the next one of the source that does, and recorded in `source.bad`.
+"""
+
+import contextlib
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from eesmm_keras.data.augmentation import Augmentation
+from eesmm_keras.data.decoding import center_crop, check_crop, random_resized_crop
+from eesmm_keras.data.errors import DataError
+
+__all__ = [
+    "Augmentation",
+    "evaluation_dataset",
+    "labelled_dataset",
+    "load_arrays",
+    "pretrain_dataset",
+]
+
+_CROP_FRACTION = 0.875
+_ENDLESS = 2**40
+_ROWS_PER_CALL = 8
+
+if keras.config.backend() != "tensorflow":
+    # TensorFlow only feeds JAX or torch here, and would otherwise claim the GPU's whole memory.
+    with contextlib.suppress(RuntimeError):  # raised where TensorFlow's devices are in use already
+        tf.config.set_visible_devices([], "GPU")
+
+
+def pretrain_dataset(
+    source,
+    image_size,
+    batch_size,
+    steps,
+    *,
+    start_step=0,
+    seed=0,
+    crop_scale=(0.2, 1.0),
+    crop_ratio=(3 / 4, 4 / 3),
+    flip=True,
+    group=1,
+):
+    """Random crops without labels, for pre-training.
+
+    Args:
+        source: `ImageSource`.
+        image_size: int, the side S of the crops in pixels.
+        batch_size: int.
+        steps: int, the step at which training ends, in batches.
+        start_step: int, the first step wanted; the steps before it cost nothing.
+        seed: int >= 0.
+        crop_scale: (low, high), the crop's share of the picture's area.
+        crop_ratio: (low, high), the crop's width / height.
+        flip: bool, mirror half of the crops.
+        group: int, neighbours that must be different images because they are mixed; divides
+            `batch_size`. An epoch leaves out `len(source) % group` images, other ones each time.
+
+    Returns:
+        `tf.data.Dataset` of `steps - start_step` batches, uint8 `(batch_size, S, S, 3)`.
+
+    Raises:
+        DataError: an argument lies outside its range, the source has fewer than `group` images, or
+            no image can be decoded.
+    """
+    view = _random_view(image_size, crop_scale, crop_ratio, flip)
+    views = _training_views(source, image_size, batch_size, steps, start_step, seed, view, group)
+    return views.map(lambda images, indices: images).prefetch(tf.data.AUTOTUNE)
+
+
+def labelled_dataset(
+    source,
+    image_size,
+    batch_size,
+    *,
+    num_classes,
+    steps=None,
+    start_step=0,
+    seed=0,
+    augmentation=None,
+):
+    """Images with one-hot labels, for training.
+
+    Args:
+        source: `ImageSource` with labels.
+        image_size, batch_size, start_step, seed: as in `pretrain_dataset`.
+        num_classes: int, the length of a label.
+        steps: int, or None for an endless data set.
+        augmentation: `Augmentation`, or None for central crops as they are.
+
+    Returns:
+        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch_size, S, S, 3)` and float32
+        `(batch_size, num_classes)`.
+
+    Raises:
+        DataError: as in `pretrain_dataset`; or there are no labels, or labels >= `num_classes`.
+    """
+    labels = _labels(source)
+    if labels.max() >= num_classes:
+        raise DataError(
+            f"num_classes is {num_classes}, but '{source.name}' has labels up to {labels.max()}. "
+            f"Set num_classes to at least {labels.max() + 1}."
+        )
+    if augmentation is None:
+        view = _central_view(image_size)
+    else:
+        crop = (augmentation.crop_scale, augmentation.crop_ratio, augmentation.flip)
+        view = _random_view(image_size, *crop)
+    end = _ENDLESS if steps is None else steps
+    views = _training_views(source, image_size, batch_size, end, start_step, seed, view)
+    table = tf.constant(labels)
+    # The label is that of the image used, which is another one's where one failed to decode.
+    batches = views.map(lambda image, i: (image, tf.one_hot(tf.gather(table, i), num_classes)))
+    if augmentation is not None and augmentation.on_batches:
+        batches = batches.map(augmentation.apply, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_dataset(source, image_size, batch_size):
+    """Central crops with labels, each image once and in order. The last batch may be smaller.
+
+    Images that cannot be decoded are left out and recorded in `source.bad`.
+
+    Args:
+        source: `ImageSource` with labels.
+        image_size: int, the side S of the crops in pixels.
+        batch_size: int.
+
+    Returns:
+        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch, S, S, 3)` and int64 `(batch,)`.
+
+    Raises:
+        DataError: there are no labels, or no image can be decoded.
+    """
+    _check_positive(image_size=image_size, batch_size=batch_size)
+    labels = tf.constant(_labels(source))
+    source.load_good(0)
+    crop, min_side = _central_view(image_size)
+
+    def read(index):
+        try:
+            return crop(source.load(int(index), min_side), None), True
+        except DataError:
+            return np.zeros((image_size, image_size, 3), np.uint8), False
+
+    def load(index):
+        image, good = tf.numpy_function(read, [index], (tf.uint8, tf.bool))
+        return tf.ensure_shape(image, (image_size, image_size, 3)), tf.gather(labels, index), good
+
+    loaded = tf.data.Dataset.range(len(source)).map(load, tf.data.AUTOTUNE, deterministic=True)
+    good = loaded.filter(lambda image, label, good: tf.ensure_shape(good, ()))
+    pairs = good.map(lambda image, label, good: (image, label))
+    return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def load_arrays(source, image_size, limit=None):
+    """Central crops of a source as arrays.
+
+    Args:
+        source: `ImageSource`.
+        image_size: int, the side S of the crops in pixels.
+        limit: int, at most so many images, evenly spread over the source (and so over the classes
+            of a folder); None for all.
+
+    Returns:
+        `(images, labels)`: uint8 `(n, S, S, 3)` and int64 `(n,)`, or None where there are no
+        labels. Images that cannot be decoded are left out and recorded in `source.bad`.
+
+    Raises:
+        DataError: no image can be decoded.
+    """
+    _check_positive(image_size=image_size, limit=1 if limit is None else limit)
+    source.load_good(0)
+    count = len(source) if limit is None else min(limit, len(source))
+    wanted = np.arange(count) * len(source) // count
+    crop, min_side = _central_view(image_size)
+
+    def read(index):
+        try:
+            return crop(source.load(int(index), min_side), None)
+        except DataError:
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(read, wanted))
+    good = [k for k, image in enumerate(images) if image is not None]
+    if not good:
+        raise DataError(f"None of the {count} images taken from '{source.name}' can be read.")
+    labels = None if source.labels is None else source.labels[wanted[good]]
+    return np.stack([images[k] for k in good]), labels
+
+
+def _training_views(source, image_size, batch_size, steps, start_step, seed, view, group=1):
+    """Data set of `(views, indices)`: uint8 `(batch, S, S, 3)`; int64 `(batch,)`, what is shown."""
+    _check_positive(image_size=image_size, batch_size=batch_size)
+    if not 0 <= start_step <= steps:
+        raise DataError(f"Expected 0 <= start_step <= steps, got {start_step} and {steps}.")
+    if seed < 0:
+        raise DataError(f"seed must be 0 or more, got {seed}.")
+    source.load_good(0)  # if nothing can be decoded, say so here and not in the middle of fit
+    crop, min_side = view
+    count = len(source)
+    if count < group or batch_size % group:
+        raise DataError(
+            f"{group} different images are mixed into one: expected a batch size that is a "
+            f"multiple of {group} and at least {group} images, received batches of {batch_size} "
+            f"and {count} image{'s' * (count != 1)} in '{source.name}'."
+        )
+    per_epoch = count - count % group
+
+    @lru_cache(maxsize=4)  # the workers run ahead of training and meet two epochs at a time
+    def order(epoch):
+        return np.random.default_rng((seed, epoch)).permutation(count)
+
+    def view_at(position):
+        epoch, place = divmod(position, per_epoch)
+        image, index = source.load_good(int(order(epoch)[place]), min_side)
+        return crop(image, np.random.default_rng((seed, position))), index
+
+    def read(first):
+        views, indices = zip(*(view_at(int(first) + k) for k in range(rows)), strict=True)
+        return np.stack(views), np.array(indices, np.int64)
+
+    def load(first):
+        views, indices = tf.numpy_function(read, [first], (tf.uint8, tf.int64))
+        shape = (rows, image_size, image_size, 3)
+        return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
+
+    def join(views, indices):
+        shape = (batch_size, image_size, image_size, 3)
+        return tf.reshape(views, shape), tf.reshape(indices, (batch_size,))
+
+    # A call from TensorFlow to Python costs more than a small image: several rows share one.
+    rows = max(k for k in range(1, min(batch_size, _ROWS_PER_CALL) + 1) if batch_size % k == 0)
+    firsts = tf.data.Dataset.range(start_step * batch_size, steps * batch_size, rows)
+    views = firsts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return views.batch(batch_size // rows, drop_remainder=True).map(join)
+
+
+def _random_view(size, scale, ratio, flip):
+    """`(crop(image, rng), min_side)`; no crop of a picture of `min_side` is smaller than `size`."""
+    check_crop(scale, ratio)
+
+    def crop(image, rng):
+        view = random_resized_crop(image, size, rng, scale, ratio)
+        return view[:, ::-1] if flip and rng.random() < 0.5 else view
+
+    return crop, math.ceil(size / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
+
+
+def _central_view(size):
+    def crop(image, rng):
+        return center_crop(image, size, _CROP_FRACTION)
+
+    return crop, math.ceil(size / _CROP_FRACTION)
+
+
+def _labels(source):
+    if source.labels is None:
+        raise DataError(
+            f"'{source.name}' has no labels. Expected one folder per class, or a TFDS data set "
+            "with class labels; open it with labelled=True to learn more."
+        )
+    return source.labels
+
+
+def _check_positive(**values):
+    for name, value in values.items():
+        if value < 1:
+            raise DataError(f"{name} must be 1 or more, got {value}.")

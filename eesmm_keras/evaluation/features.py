@@ -1,0 +1,61 @@
+"""Pooled features of many images."""
+
+import keras
+import numpy as np
+
+
+def extract_features(backbone, images, batch_size=64):
+    """One feature vector per image, on any Keras backend.
+
+    Args:
+        backbone: a backbone of this package; its `feature_extractor()` gives the `pooled` output.
+        images: pixels 0..255 as an array `(N, H, W, 3)`, or an iterable of batches: arrays, or
+            tuples whose first item is the array (labels are ignored), such as a tf.data pipeline.
+            An iterable must end, and keep its order if labels are to be matched.
+        batch_size: images per step, for an array; an iterable is taken as batched.
+
+    Returns:
+        float32 `(N, C)` NumPy array.
+
+    Raises:
+        ValueError: an array that is not `(N, H, W, 3)`, or no images at all.
+    """
+    if hasattr(images, "ndim"):
+        if images.ndim != 4 or images.shape[-1] != 3:
+            raise ValueError(f"Expected images (N, H, W, 3), received shape {tuple(images.shape)}")
+        batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    else:
+        batches = (item[0] if isinstance(item, list | tuple) else item for item in images)
+    extractor = backbone.feature_extractor()
+    features = []
+    for batch in batches:
+        # NumPy on both sides: tf.data tensors mean nothing to JAX, bfloat16 nothing to the caller.
+        outputs = extractor.predict_on_batch(keras.ops.convert_to_numpy(batch))
+        features.append(keras.ops.convert_to_numpy(outputs["pooled"]).astype("float32"))
+    if not features:
+        raise ValueError("Expected at least one image, received none.")
+    return np.concatenate(features)
+
+
+def check_features(train_x, train_y, test_x, test_y):
+    """The four as arrays: features `(N, C)` float32 and labels `(N,)`.
+
+    Raises:
+        ValueError: an empty set, features that are not finite, or shapes that do not match.
+    """
+    train_x, test_x = np.asarray(train_x, "float32"), np.asarray(test_x, "float32")
+    train_y, test_y = np.asarray(train_y), np.asarray(test_y)
+    for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
+        if x.ndim != 2 or y.shape != x.shape[:1] or not len(x):
+            raise ValueError(
+                f"Expected {name} features (N, C) with labels (N,), N > 0, "
+                f"received shapes {x.shape} and {y.shape}"
+            )
+        if not np.isfinite(x).all():
+            raise ValueError(f"The {name} features hold values that are not finite.")
+    if train_x.shape[1] != test_x.shape[1]:
+        raise ValueError(
+            f"Expected the same feature size, received {train_x.shape[1]} in training "
+            f"and {test_x.shape[1]} in test"
+        )
+    return train_x, train_y, test_x, test_y

@@ -1,0 +1,69 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class ImageClassifier(keras.Model):
+    """Encoder, average pooling and a linear head: what one fine-tunes, evaluates and exports.
+
+    Args:
+        backbone: encoder that gives a feature map `(B, h, w, C)`, for example `SwinBackbone`.
+        num_classes: number of logits, at least 2.
+        class_names: optional names, one a class; they travel with the file and its exports.
+        dropout: rate before the head.
+
+    Call: images `(B, H, W, 3)`, pixel values 0..255 (uint8 or float) -> logits
+    `(B, num_classes)` in float32; `keras.ops.softmax` makes probabilities of them.
+
+    Raises:
+        ValueError: fewer than two classes, or as many names as there are not classes.
+
+    Example:
+        >>> model = ImageClassifier(backbone, num_classes=10)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> model.compile("adamw", loss, metrics=["accuracy"])
+        >>> model.fit(images, labels)
+    """
+
+    def __init__(self, backbone, num_classes, class_names=None, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        if num_classes < 2:
+            raise ValueError(f"A classifier needs at least 2 classes, got {num_classes}.")
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                f"class_names needs {num_classes} names, one a class, got {len(class_names)}."
+            )
+        self.backbone, self.num_classes, self.dropout = backbone, num_classes, dropout
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.drop = keras.layers.Dropout(dropout, name="dropout")
+        # Logits in float32 under every policy: the loss needs it.
+        self.head = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            dtype="float32",
+            name="head",
+        )
+        self.head.build((None, backbone.num_features))
+        self.built = True
+
+    def call(self, images, training=False):
+        features = self.backbone(images, training=training)
+        pooled = ops.mean(ops.cast(features, "float32"), axis=(1, 2))
+        return self.head(self.drop(pooled, training=training))
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "num_classes": self.num_classes,
+            "class_names": None if self.class_names is None else list(self.class_names),
+            "dropout": self.dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(
+            config["backbone"], custom_objects=custom_objects
+        )
+        return cls(**config)

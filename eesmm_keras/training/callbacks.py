@@ -1,0 +1,135 @@
+"""What a run shows and writes while it trains."""
+
+import sys
+import time
+
+import keras
+
+from eesmm_keras.pictures import save_grid
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch: images per second, time left, losses. Live on a terminal.
+
+    It also puts `images_per_second` and `learning_rate` into the epoch's logs, so it must stand
+    before the callbacks that write them.
+
+    Args:
+        batch_size: images a step. epochs, steps: of the whole run and of one epoch.
+        stream: where to write.
+    """
+
+    def __init__(self, batch_size, epochs, steps, stream=None):
+        super().__init__()
+        self.batch_size, self.epochs, self.steps = batch_size, epochs, steps
+        self.stream = stream or sys.stdout
+        self._seen = 0
+
+    def on_train_begin(self, logs=None):
+        self._begin = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch, self._epoch_begin, self._shown = epoch, time.monotonic(), 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        if self._begin is None:
+            # The first step compiles; it would spoil the rate.
+            self._begin = self._epoch_begin = now
+            return
+        self._seen += 1
+        if self.stream.isatty() and now - self._shown > 0.5:
+            self._shown = now
+            done = (batch + 1) / self.steps
+            bar = "=" * int(20 * done)
+            self.stream.write(f"\r{self._line(now, logs)} [{bar:<20}] {done:4.0%} \x1b[K")
+            self.stream.flush()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.monotonic()
+        rate = self._rate(now)
+        if logs is not None:
+            logs["images_per_second"] = rate
+            logs["learning_rate"] = float(
+                keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+            )
+        start = "\r" if self.stream.isatty() else ""
+        end = "\x1b[K\n" if start else "\n"
+        self.stream.write(f"{start}{self._line(now, logs)}{end}")
+        self.stream.flush()
+
+    def _rate(self, now):
+        elapsed = now - self._begin if self._begin else 0.0
+        return self._seen * self.batch_size / elapsed if elapsed > 0 else 0.0
+
+    def _line(self, now, logs):
+        rate = self._rate(now)
+        left = (self.epochs * self.steps - 1 - self._seen) * self.batch_size
+        eta = time.strftime("%H:%M:%S", time.gmtime(left / rate)) if rate else "?"
+        hidden = ("images_per_second", "learning_rate")
+        parts = [
+            f"{name} {float(value):.4g}"
+            for name, value in (logs or {}).items()
+            if name not in hidden
+        ]
+        head = f"epoch {self._epoch + 1}/{self.epochs}  {rate:.0f} images/s  ETA {eta}"
+        return "  ".join([head, *parts])
+
+
+class Pictures(keras.callbacks.Callback):
+    """Reconstructions of the same images under the same mask: at the start, every N epochs, the end.
+
+    Args:
+        images: `(B, H, W, C)` pixel values.
+        folder: where `epoch_0000.png` and so on go.
+        every: epochs between two pictures.
+        epochs: of the whole run.
+    """
+
+    def __init__(self, images, folder, every, epochs):
+        super().__init__()
+        self.images, self.folder, self.every, self.epochs = images, folder, every, epochs
+
+    def _save(self, epoch):
+        save_grid(self.model.reconstruct(self.images), self.folder / f"epoch_{epoch:04d}.png")
+
+    def on_train_begin(self, logs=None):
+        self._save(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+            self._save(epoch + 1)
+
+
+class RefreshMasks(keras.callbacks.Callback):
+    """Draws new masks for every epoch, for methods with a mask bank."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        bank = getattr(self.model, "mask_bank", None)
+        if bank is not None:
+            bank.refresh(epoch)
+
+
+def run_callbacks(run, settings, steps, extra=()):
+    """The callbacks of every run, in the order in which they must stand."""
+    return [
+        Progress(settings.batch_size, settings.epochs, steps),
+        *extra,
+        keras.callbacks.CSVLogger(run.metrics_path),
+        keras.callbacks.TensorBoard(run.tensorboard_path, write_graph=False),
+        _Checkpoint(run.checkpoint_path, settings.checkpoint_every),
+    ]
+
+
+class _Checkpoint(keras.callbacks.Callback):
+    """Saves the model every N epochs, complete or not at all."""
+
+    def __init__(self, path, every):
+        super().__init__()
+        self.path, self.every = path, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            partial = self.path.with_name("partial.keras")
+            self.model.save(partial)
+            partial.replace(self.path)

@@ -1,0 +1,189 @@
+"""`eesmm finetune` and `eesmm evaluate`: an encoder and labels to a classifier."""
+
+import keras
+
+from eesmm_keras.backbones.presets import default_backbone
+from eesmm_keras.data.pipeline import (
+    Augmentation,
+    evaluation_dataset,
+    labelled_dataset,
+    load_arrays,
+)
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation import extract_features, knn_accuracy, linear_probe_accuracy
+from eesmm_keras.tasks.image_classifier import ImageClassifier
+from eesmm_keras.training.callbacks import run_callbacks
+from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.pretraining import bad_images_line, build_backbone
+from eesmm_keras.training.runs import Run
+from eesmm_keras.training.schedules import make_optimizer
+from eesmm_keras.training.settings import as_dict
+from eesmm_keras.training.weights import copy_weights, load_backbone, load_checked
+
+
+def finetune(settings, say=print):
+    """Run a fine-tuning.
+
+    Args:
+        settings: `FinetuneSettings`; `weights="none"` starts from random weights.
+        say: takes lines for the screen.
+
+    Returns:
+        `(Run, accuracy)`: accuracy on the validation images, 0..1.
+
+    Raises:
+        UserError: anything about the settings or data that makes the run impossible.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    where = {"data_dir": settings.data_dir, "labelled": True}
+    train = open_source(settings.data, "train", **where)
+    valid = open_source(settings.data, "val", **where)
+    keras.config.set_dtype_policy(settings.precision)
+    batch_size = min(settings.batch_size, len(train))
+    if batch_size < settings.batch_size:
+        say(f"Batches of {batch_size}: there are only {len(train)} images.")
+        settings.batch_size = batch_size
+    steps = settings.steps_per_epoch or max(1, round(len(train) / settings.batch_size))
+    settings.steps_per_epoch = steps
+
+    with distribute(settings.gpus, settings.batch_size, 1):
+        backbone = _encoder(settings)
+        model = ImageClassifier(backbone, len(train.class_names), train.class_names)
+        optimizer = make_optimizer(settings, backbone, steps)
+        optimizer.build(model.trainable_variables)
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=settings.label_smoothing
+        )
+        model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy("accuracy")])
+
+    run = Run(settings.out)
+    size = settings.image_size
+    augmentation = Augmentation(
+        rand_augment_magnitude=settings.rand_augment_magnitude,
+        mixup_alpha=settings.mixup_alpha or 0.0,
+        cutmix_alpha=settings.cutmix_alpha or 0.0,
+        erasing=settings.erasing,
+        crop_scale=settings.crop_scale,
+        crop_ratio=settings.crop_ratio,
+        flip=settings.flip,
+    )
+    dataset = labelled_dataset(
+        train, size, settings.batch_size, num_classes=model.num_classes,
+        steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
+    )  # fmt: skip
+    run.create("finetune", as_dict(settings))
+    for line in (valid.note, bad_images_line(train), bad_images_line(valid)):
+        if line:
+            say(line)
+    say(
+        f"Fine-tuning on {len(train)} images of {model.num_classes} classes, validation on "
+        f"{len(valid)}: weights {settings.weights}, {settings.epochs} epochs of {steps} steps, "
+        f"{settings.batch_size} images a step, {keras.backend.backend()}, {settings.precision}"
+    )
+    ema = [keras.callbacks.SwapEMAWeights()] if settings.ema_momentum else []
+    model.fit(
+        dataset,
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        validation_data=_one_hot(evaluation_dataset(valid, size, settings.batch_size), model),
+        verbose=0,
+        callbacks=[*ema, *run_callbacks(run, settings, steps)],
+    )
+    run.save_model(model)
+    run.write_bad_images([*train.bad, *valid.bad])
+    return run, accuracy(model, valid, settings.batch_size)
+
+
+def _encoder(settings):
+    """Encoder with the settings' weights, size and stochastic depth."""
+    if settings.weights == "none":
+        settings.backbone = settings.backbone or default_backbone(settings.data)
+        backbone = build_backbone(
+            settings.backbone, settings.image_size, drop_path=settings.drop_path
+        )
+        settings.image_size = backbone.image_shape[0]
+        return backbone
+    source = load_backbone(settings.weights)
+    if settings.backbone:
+        backbone = build_backbone(
+            settings.backbone, settings.image_size, drop_path=settings.drop_path
+        )
+    else:
+        config = {**source.get_config(), "drop_path": settings.drop_path}
+        if settings.image_size:
+            config["image_shape"] = (settings.image_size, settings.image_size, 3)
+        try:
+            backbone = type(source).from_config(config)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    settings.image_size = backbone.image_shape[0]
+    copy_weights(source, backbone, settings.weights)
+    return backbone
+
+
+def _one_hot(dataset, model):
+    import tensorflow as tf
+
+    return dataset.map(lambda x, y: (x, tf.one_hot(y, model.num_classes)))
+
+
+def accuracy(model, source, batch_size=64):
+    """Top-1 accuracy 0..1 of a classifier on a labelled source."""
+    right = seen = 0
+    for images, labels in evaluation_dataset(source, model.backbone.image_shape[0], batch_size):
+        logits = keras.ops.convert_to_numpy(model.predict_on_batch(images.numpy()))
+        right += int((logits.argmax(-1) == labels.numpy()).sum())
+        seen += len(logits)
+    return right / seen
+
+
+def evaluate(data, weights, mode="accuracy", split="test", data_dir=None, k=20, batch_size=64):
+    """Accuracy of a run or file on a data set.
+
+    Args:
+        data, data_dir: see `open_source`. weights: a run's folder or a `.keras` file.
+        mode: "accuracy" of a classifier; "knn" or "linear": of a classifier fitted on the frozen
+            features of the training images.
+        split: "test" or "val".
+
+    Returns:
+        `(accuracy 0..1, number of images, source)`.
+
+    Raises:
+        UserError: the data or the file don't fit the mode.
+    """
+    model = load_checked(weights)
+    test = open_source(data, split, data_dir=data_dir, labelled=True)
+    if mode == "accuracy":
+        if not isinstance(model, ImageClassifier):
+            raise UserError(
+                f"{weights} is no classifier but a {type(model).__name__}. Fine-tune it first "
+                "(eesmm finetune), or evaluate its features with --mode knn or linear."
+            )
+        if model.class_names != test.class_names:
+            raise UserError(
+                f"The classes of {data} ({_some(test.class_names)}) are not those that {weights} "
+                f"was trained on ({_some(model.class_names)})."
+            )
+        return accuracy(model, test, batch_size), len(test), test
+    backbone = getattr(model, "backbone", model)
+    train = open_source(data, "train", data_dir=data_dir, labelled=True)
+    return probe(backbone, train, test, mode, k), len(test), test
+
+
+def probe(backbone, train, test, mode="knn", k=20):
+    """Accuracy 0..1 of kNN or a linear probe on frozen features, fitted on `train`."""
+    size = backbone.image_shape[0]
+    sets = []
+    for source in (train, test):
+        images, labels = load_arrays(source, size)
+        sets += [extract_features(backbone, images), labels]
+    if mode == "knn":
+        return knn_accuracy(*sets, k=min(k, len(sets[1])))
+    return linear_probe_accuracy(*sets)
+
+
+def _some(names):
+    names = list(names or ())
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,66 @@
+import keras
+from keras import ops
+
+# Tables and tokens that are matrices by shape but biases by nature.
+_NEVER_DECAYED = ("relative_position_table", "mask_token")
+
+
+def is_decayed(variable):
+    """Whether weight decay applies: kernels yes; biases, norms, position tables, tokens no."""
+    return len(variable.shape) > 1 and variable.name not in _NEVER_DECAYED
+
+
+def layer_decay_scales(backbone, layer_decay):
+    """Learning-rate factors of layer-wise decay (Bao et al., 2021, BEiT).
+
+    Args:
+        backbone: encoder with `num_blocks` and `depth_of(path)`.
+        layer_decay: factor from one layer to the layer below it; 1 turns it off.
+
+    Returns:
+        dict from variable path to factor: `layer_decay ** (num_blocks + 1 - depth)`. Variables
+        outside the encoder (the head) are not in it and train at the full rate.
+    """
+    top = backbone.num_blocks + 1
+    return {
+        variable.path: layer_decay ** (top - backbone.depth_of(variable.path))
+        for variable in backbone.trainable_variables
+    }
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class LayerDecayAdamW(keras.optimizers.AdamW):
+    """AdamW with a learning-rate factor for each variable, and decay of kernels only.
+
+    As with PyTorch's parameter groups, a variable's factor scales its weight decay too. Biases,
+    norms, relative position tables and mask tokens are not decayed.
+
+    Args:
+        learning_rate: float or schedule.
+        weight_decay: decoupled weight decay.
+        lr_scales: dict from variable path to learning-rate factor, for example from
+            `layer_decay_scales`; other variables have factor 1.
+        **kwargs: of `keras.optimizers.AdamW`.
+    """
+
+    def __init__(self, learning_rate=1e-3, weight_decay=0.05, lr_scales=None, **kwargs):
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs)
+        self.lr_scales = dict(lr_scales or {})
+
+    def build(self, variables):
+        super().build(variables)
+        self._scales = [self.lr_scales.get(variable.path, 1.0) for variable in variables]
+        self._decayed = [is_decayed(variable) for variable in variables]
+
+    def _apply_weight_decay(self, variables):
+        """Done in `update_step`, where the variable's own learning rate is known."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        learning_rate = ops.cast(learning_rate, variable.dtype) * self._scales[index]
+        if self._decayed[index] and self.weight_decay:
+            self.assign_sub(variable, variable * (self.weight_decay * learning_rate))
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "lr_scales": self.lr_scales}

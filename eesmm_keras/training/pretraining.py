@@ -1,0 +1,141 @@
+"""`eesmm pretrain`: unlabelled images to an encoder."""
+
+import keras
+
+from eesmm_keras import methods
+from eesmm_keras.backbones.presets import default_backbone
+from eesmm_keras.backbones.swin import SwinBackbone
+from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.errors import UserError
+from eesmm_keras.training.callbacks import Pictures, RefreshMasks, run_callbacks
+from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.runs import Run
+from eesmm_keras.training.schedules import make_optimizer
+from eesmm_keras.training.settings import as_dict
+from eesmm_keras.training.weights import copy_weights, load_backbone
+
+# Images in the run's pictures.
+_SHOWN = 8
+
+
+def build_backbone(name, image_size, **kwargs):
+    """Encoder by preset name, for images of another size if `image_size` is given.
+
+    Raises:
+        UserError: an unknown preset, or a size that does not fit.
+    """
+    if image_size:
+        kwargs["image_shape"] = (image_size, image_size, 3)
+    try:
+        return SwinBackbone.from_preset(name, **kwargs)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def build_method(settings, backbone):
+    """The pre-training model that the settings describe."""
+    try:
+        return methods.get(settings.method)(backbone, seed=settings.seed, **settings.method_args)
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from error
+
+
+def pretrain(settings, say=print):
+    """Run a pre-training.
+
+    Args:
+        settings: `PretrainSettings`.
+        say: takes lines for the screen.
+
+    Returns:
+        `Run` of the finished run.
+
+    Raises:
+        UserError: anything about the settings or data that makes the run impossible; it is found
+            before training starts.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    source = open_source(settings.data, data_dir=settings.data_dir, seed=settings.seed)
+    settings.backbone = settings.backbone or default_backbone(settings.data)
+    keras.config.set_dtype_policy(settings.precision)
+    images_per_sample = settings.method_args.get("num_mixed", 2)
+    if settings.batch_size % images_per_sample:
+        raise UserError(
+            f"--batch-size {settings.batch_size} must be a multiple of num_mixed="
+            f"{images_per_sample}: {images_per_sample} images are mixed into one."
+        )
+    if len(source) < images_per_sample:
+        raise UserError(
+            f"{settings.data} holds {len(source)} image, and {images_per_sample} are mixed into one:"
+            f" at least {images_per_sample} are needed."
+        )
+    batch_size = min(settings.batch_size, len(source) // images_per_sample * images_per_sample)
+    if batch_size < settings.batch_size:
+        say(f"Batches of {batch_size}: there are only {len(source)} images.")
+        settings.batch_size = batch_size
+    steps = settings.steps_per_epoch or max(1, round(len(source) / settings.batch_size))
+    settings.steps_per_epoch = steps
+
+    with distribute(settings.gpus, settings.batch_size, images_per_sample):
+        backbone = build_backbone(settings.backbone, settings.image_size)
+        settings.image_size = backbone.image_shape[0]
+        if settings.init_from:
+            copy_weights(load_backbone(settings.init_from), backbone, settings.init_from)
+        model = build_method(settings, backbone)
+        optimizer = make_optimizer(settings, backbone, steps)
+        # Built before the first step, or TensorFlow traces the step twice.
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer)
+
+    run = Run(settings.out)
+    dataset = pretrain_dataset(
+        source,
+        settings.image_size,
+        settings.batch_size,
+        settings.epochs * steps,
+        seed=settings.seed,
+        crop_scale=settings.crop_scale,
+        crop_ratio=settings.crop_ratio,
+        flip=settings.flip,
+        group=images_per_sample,
+    )
+    run.create("pretrain", as_dict(settings))
+    _describe(source, settings, backbone, steps, say)
+    shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
+    shown = shown[: len(shown) // images_per_sample * images_per_sample]
+    pictures = Pictures(shown, run.pictures, settings.pictures_every, settings.epochs)
+    model.fit(
+        dataset,
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        verbose=0,
+        callbacks=run_callbacks(run, settings, steps, extra=[RefreshMasks(), pictures]),
+    )
+    run.save_model(model)
+    run.write_bad_images(source.bad)
+    return run
+
+
+def _describe(source, settings, backbone, steps, say):
+    for line in (getattr(source, "note", ""), bad_images_line(source)):
+        if line:
+            say(line)
+    say(
+        f"{settings.method} on {len(source)} images of {settings.data}: {settings.backbone}, "
+        f"{settings.image_size} pixels, {backbone.count_params() / 1e6:.1f} M parameters, "
+        f"{settings.epochs} epochs of {steps} steps, {settings.batch_size} images a step, "
+        f"{keras.backend.backend()}, {settings.precision}"
+    )
+
+
+def bad_images_line(source):
+    """`Skipped 2 images that cannot be read: a.jpg (...), ...`, or an empty text."""
+    if not source.bad:
+        return ""
+    named = ", ".join(f"{name} ({reason})" for name, reason in source.bad[:5])
+    more = f", and {len(source.bad) - 5} more" if len(source.bad) > 5 else ""
+    plural = "s" * (len(source.bad) != 1)
+    return f"Skipped {len(source.bad)} image{plural} that cannot be read: {named}{more}"
+
+

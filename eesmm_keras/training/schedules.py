@@ -1,0 +1,42 @@
+"""Learning rate and optimizer of a run."""
+
+import keras
+
+from eesmm_keras.training.optimizer import LayerDecayAdamW, layer_decay_scales
+
+# Batch for which the recipes' learning rates hold (Swin, SimMIM).
+REFERENCE_BATCH = 512
+
+
+def make_optimizer(settings, backbone, steps_per_epoch):
+    """AdamW with linear warm-up, cosine decay and layer-wise learning rates, per `settings`.
+
+    Args:
+        settings: `PretrainSettings` or `FinetuneSettings`.
+        backbone: encoder that gets layer-wise rates.
+        steps_per_epoch: batches an epoch. With accumulation the schedule counts batches, not
+            updates, because Keras' iterations do.
+    """
+    scale = settings.batch_size * settings.accumulate / REFERENCE_BATCH
+    total = settings.epochs * steps_per_epoch
+    warmup = min(round(settings.warmup_epochs * steps_per_epoch), total - 1)
+    peak = settings.learning_rate * scale
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=settings.warmup_learning_rate * scale if warmup else peak,
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+        decay_steps=max(total - warmup, 1),
+        alpha=settings.min_learning_rate / settings.learning_rate if settings.learning_rate else 0,
+    )
+    return LayerDecayAdamW(
+        schedule,
+        weight_decay=settings.weight_decay,
+        lr_scales=layer_decay_scales(backbone, settings.layer_decay),
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+        global_clipnorm=settings.clip_norm,
+        gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
+        use_ema=bool(getattr(settings, "ema_momentum", None)),
+        ema_momentum=getattr(settings, "ema_momentum", None) or 0.99,
+    )

@@ -1,0 +1,229 @@
+"""Settings of a run: defaults, then a recipe, then single values, each checked by name and type."""
+
+import dataclasses
+import inspect
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from eesmm_keras.errors import UserError
+from eesmm_keras.names import unknown_name
+
+
+@dataclass
+class Schedule:
+    """Fields that pre-training and fine-tuning share.
+
+    `learning_rate`, `min_learning_rate` and `warmup_learning_rate` hold for 512 images a step and
+    are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `gpus`:
+    None takes what the backend takes by default.
+    """
+
+    data: str = ""
+    out: str = ""
+    data_dir: str | None = None
+    image_size: int | None = None
+    epochs: int = 100
+    batch_size: int = 64
+    accumulate: int = 1
+    steps_per_epoch: int | None = None
+    gpus: int | None = None
+    precision: str = "float32"
+    seed: int = 0
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-6
+    warmup_learning_rate: float = 1e-6
+    warmup_epochs: float = 5.0
+    weight_decay: float = 0.05
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    layer_decay: float = 1.0
+    clip_norm: float | None = None
+    crop_scale: tuple = (0.2, 1.0)
+    crop_ratio: tuple = (3 / 4, 4 / 3)
+    flip: bool = True
+
+
+@dataclass
+class PretrainSettings(Schedule):
+    """What `eesmm pretrain` can be told. `method_args` are arguments of the method's constructor."""
+
+    method: str = "eesmm"
+    backbone: str | None = None
+    init_from: str | None = None
+    pictures_every: int = 10
+    checkpoint_every: int = 1
+    method_args: dict = field(default_factory=dict)
+
+
+@dataclass
+class FinetuneSettings(Schedule):
+    """What `eesmm finetune` can be told. `weights`: a run, a file, or "none" for a random start."""
+
+    weights: str = ""
+    backbone: str | None = None
+    drop_path: float = 0.1
+    label_smoothing: float = 0.1
+    ema_momentum: float | None = None
+    rand_augment_magnitude: float | None = None
+    mixup_alpha: float | None = None
+    cutmix_alpha: float | None = None
+    erasing: float = 0.0
+    crop_scale: tuple = (0.08, 1.0)
+    checkpoint_every: int = 1
+
+
+KINDS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
+
+
+def recipe_names():
+    """Names of the recipes that come with the package."""
+    return sorted(
+        path.name.removesuffix(".yaml")
+        for path in resources.files("eesmm_keras.recipes").iterdir()
+        if path.name.endswith(".yaml")
+    )
+
+
+def read_recipe(name):
+    """Recipe by name, or by the path of a YAML file: `(dict of settings, its text)`.
+
+    Raises:
+        UserError: no such recipe, or not a YAML mapping.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise UserError(f"No recipe file {name!r}.")
+        text = path.read_text(encoding="utf-8")
+    elif name in recipe_names():
+        text = resources.files("eesmm_keras.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
+    else:
+        raise UserError(unknown_name("recipe", name, recipe_names()) + " Or give a .yaml file.")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"Recipe {name!r} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"Recipe {name!r} must be a mapping of settings, one `key: value` a line.")
+    return content, text
+
+
+def resolve(kind, recipe=None, assignments=(), options=None):
+    """Settings of a run from all that a user said; later sources win.
+
+    Args:
+        kind: "pretrain" or "finetune".
+        recipe: name or file, see `read_recipe`.
+        assignments: strings `key=value`, the value in YAML.
+        options: dict of explicit options.
+
+    Returns:
+        `PretrainSettings` or `FinetuneSettings`.
+
+    Raises:
+        UserError: an unknown key (the nearest known one is named), or a value of the wrong type.
+    """
+    values = {}
+    if recipe:
+        content, _ = read_recipe(recipe)
+        task = content.pop("task", kind)
+        if task != kind:
+            raise UserError(f"Recipe {recipe!r} is for `eesmm {task}`, not for `eesmm {kind}`.")
+        values.update(content)
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise UserError(f"--set takes key=value, got {assignment!r}.")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {assignment}: the value is not valid YAML.") from error
+    values.update(options or {})
+    return _build(kind, values)
+
+
+def _build(kind, values):
+    cls = KINDS[kind]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    extra = {}
+    if kind == "pretrain":
+        extra = method_arguments(values.get("method", PretrainSettings.method))
+    known = {**fields, **extra}
+    settings, method_args = {}, dict(values.pop("method_args", None) or {})
+    for key, value in [*values.items(), *method_args.items()]:
+        if key not in known:
+            raise UserError(unknown_name("setting", key, known))
+        if key in fields:
+            settings[key] = _convert(key, value, fields[key])
+        else:
+            method_args[key] = value
+    if kind == "pretrain":
+        settings["method_args"] = method_args
+    built = cls(**settings)
+    _check(built)
+    return built
+
+
+def method_arguments(method):
+    """Names and defaults of a method's own constructor arguments."""
+    from eesmm_keras import methods
+
+    try:
+        parameters = inspect.signature(methods.get(method)).parameters
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    reserved = {"self", "backbone", "seed", "kwargs"}
+    return {name: p.default for name, p in parameters.items() if name not in reserved}
+
+
+def _convert(key, value, spec):
+    """`value` as the type of the field, or a UserError."""
+    kinds = str(spec.type).replace("<class '", "").replace("'>", "").split(" | ")
+    if value is None and "None" in kinds:
+        return None
+    kind = kinds[0]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "float" and isinstance(value, str):
+        # YAML reads 1e-4 (without a dot) as text.
+        try:
+            value, number = float(value), True
+        except ValueError:
+            pass
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "int" and number and float(value).is_integer():
+        return int(value)
+    if kind == "float" and number:
+        return float(value)
+    if kind == "str" and isinstance(value, str):
+        return value
+    if kind == "tuple" and isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(float(item) for item in value)
+    expected = {"tuple": "two numbers", "int": "a whole number", "float": "a number"}
+    expected = {**expected, "bool": "true or false", "str": "text"}[kind]
+    raise UserError(f"Setting {key} must be {expected}, got {value!r}.")
+
+
+def _check(settings):
+    for name in ("epochs", "batch_size", "accumulate", "steps_per_epoch", "image_size", "gpus"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise UserError(f"Setting {name} must be at least 1, got {value}.")
+    for name in ("learning_rate", "min_learning_rate", "warmup_learning_rate", "weight_decay"):
+        if getattr(settings, name) < 0:
+            raise UserError(f"Setting {name} must not be negative, got {getattr(settings, name)}.")
+    policies = ("float32", "mixed_bfloat16", "mixed_float16")
+    if settings.precision not in policies:
+        raise UserError(unknown_name("precision", settings.precision, policies))
+
+
+def as_dict(settings):
+    """Settings as plain YAML types."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(settings).items()
+    }

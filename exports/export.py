@@ -1,0 +1,79 @@
+"""`export_model`: the one function of this package that users call."""
+
+import os
+from pathlib import Path
+
+from eesmm_keras.exports.destination import check_destination
+from eesmm_keras.exports.errors import ExportError
+
+FORMATS = ("savedmodel", "onnx")
+
+
+def export_model(
+    source,
+    fmt,
+    out,
+    *,
+    preprocessing=True,
+    features=False,
+    resize=False,
+    sample_images=None,
+    tolerance=1e-3,
+    overwrite=False,
+):
+    """Write a classifier or a backbone to a file that needs neither Keras nor this package.
+
+    The graph computes in float32 whatever policy the model was trained in, takes any batch size,
+    and carries its metadata (classes, input, preprocessing, outputs, version). Before the file gets
+    its name, a fresh process runs it on real images and the outputs are compared with Keras; the
+    differences go to `parity.json` (in the SavedModel folder, or beside the ONNX file). The export
+    itself runs on the TensorFlow backend, in a child process where another backend is active.
+
+    Args:
+        source: path of a `.keras` file, or a Keras model.
+        fmt: "savedmodel" (a folder) or "onnx" (a file).
+        out: where to write.
+        preprocessing: True: the input `images` is uint8 RGB `(B, H, W, 3)`, normalised inside.
+            False: it is float32, already `(x / 255 - mean) / std`.
+        features: True: outputs `pooled (B, C)` and the pyramid levels `P2`, ... False: `logits
+            (B, num_classes)`. A backbone, bare or in a pre-training model, always gives features.
+        resize: True: images of any size, resized inside (bilinear, antialiased).
+        sample_images: uint8 `(N >= 5, H, W, 3)` to compare on; default two photographs of
+            scikit-learn, in five crops.
+        tolerance: largest absolute difference allowed on logits; on features it is multiplied by
+            their largest magnitude where that exceeds one.
+        overwrite: replace an earlier export under the same name.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        ExportError: bad arguments, a source that does not load, a place that cannot be written, or
+            an exported file that differs from Keras. Nothing is left under the name `out`.
+    """
+    if fmt not in FORMATS:
+        raise ExportError(f"Expected `fmt` to be one of {FORMATS}, received: {fmt!r}")
+    if not tolerance > 0:
+        raise ExportError(f"Expected a positive `tolerance`, received: {tolerance!r}")
+    out = Path(out)
+    check_destination(out, fmt, overwrite)
+    options = {
+        "preprocessing": preprocessing,
+        "features": features,
+        "resize": resize,
+        "tolerance": tolerance,
+        "overwrite": overwrite,
+    }
+    # Imported here: both sides pull in Keras, and the checks above should not wait for it.
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        from eesmm_keras.exports.pipeline import run_pipeline
+        from eesmm_keras.exports.source import load_source
+
+        model = load_source(source) if isinstance(source, str | os.PathLike) else source
+        return run_pipeline(model, fmt, out, sample_images=sample_images, **options)
+
+    from eesmm_keras.exports.worker import export_in_child
+
+    return export_in_child(source, fmt, out, sample_images=sample_images, **options)

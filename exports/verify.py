@@ -1,0 +1,139 @@
+"""Proof that an exported file computes what Keras computes."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from eesmm_keras.exports.errors import ExportError
+from eesmm_keras.exports.graph import named_outputs
+from eesmm_keras.exports.process import child_environment, last_lines
+from eesmm_keras.exports.source import as_float32, backbone_of, normalise
+
+_SCRIPT = Path(__file__).with_name("_clean_run.py")
+
+
+def comparison_batches(sample_images, image_shape, resize):
+    """The uint8 batches to compare on, by name: of one image, of five, and of another size.
+
+    Args:
+        sample_images: uint8 `(N >= 5, H, W, 3)`, or None for scikit-learn's two photographs.
+        image_shape: `(H, W, 3)` of the model.
+        resize: adds a batch that is taller than the model's input and narrower, so that the
+            resize inside the graph both shrinks and enlarges.
+
+    Raises:
+        ExportError: fewer than five images, wrong dtype or wrong shape.
+    """
+    images = _photographs(image_shape) if sample_images is None else np.asarray(sample_images)
+    expected = "any size" if resize else f"{image_shape[0]} x {image_shape[1]}"
+    fits = images.ndim == 4 and (resize or images.shape[1:] == tuple(image_shape))
+    if not fits or len(images) < 5 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise ExportError(
+            f"Expected `sample_images` of at least 5 uint8 RGB images of {expected}, "
+            f"received: {images.dtype} of shape {images.shape}"
+        )
+    batches = {"batch_1": images[:1], "batch_5": images[:5]}
+    if resize:
+        width = images.shape[2]
+        batches["batch_5_other_size"] = np.repeat(images[:5], 2, axis=1)[:, :, : 3 * width // 4]
+    return batches
+
+
+def _photographs(image_shape):
+    """Five crops of two photographs, uint8 `(5, H, W, 3)`."""
+    from sklearn.datasets import load_sample_images
+
+    first, second = load_sample_images().images
+    crops = [first, first[:200, :200], first[200:, 300:], second, second[100:300, 200:500]]
+    resized = [tf.image.resize(x, image_shape[:2], antialias=True) for x in crops]
+    return np.rint(np.clip(resized, 0, 255)).astype("uint8")
+
+
+def reference_outputs(model, batches, features):
+    """What `model` as given (float32, TensorFlow backend) says of the pixel `batches`.
+
+    The model is fed as a user feeds it, apart from the exported graph: a graph that normalises or
+    resizes wrongly shows here. Returns {batch: {output: float32 array}}.
+    """
+    original = as_float32(model)
+    backbone = backbone_of(original)
+    network = named_outputs(original, features)
+    size = tuple(backbone.image_shape[:2])
+    results = {}
+    for name, images in batches.items():
+        pixels = images.astype("float32")
+        if pixels.shape[1:3] != size:
+            pixels = tf.image.resize(pixels, size, antialias=True).numpy()
+        if not backbone.include_normalization:
+            pixels = normalise(pixels, backbone)
+        results[name] = {key: np.asarray(x, "float32") for key, x in network(pixels).items()}
+    return results
+
+
+def run_export(fmt, path, batches):
+    """Outputs of the exported file, from a fresh process without Keras or this package.
+
+    Args:
+        fmt: "onnx" or "savedmodel".
+        path: the export.
+        batches: {batch: array in the form the exported graph takes}.
+
+    Returns:
+        {batch: {output: float32 array}}.
+
+    Raises:
+        ExportError: the file does not load or run there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
+        np.savez(inputs, **batches)
+        command = [sys.executable, str(_SCRIPT), fmt, str(path), str(inputs), str(outputs)]
+        done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+        if done.returncode:
+            raise ExportError(f"The exported file does not run by itself: {last_lines(done)}")
+        results = {batch: {} for batch in batches}
+        with np.load(outputs) as arrays:
+            for key in arrays:
+                batch, name = key.split("/")
+                results[batch][name] = arrays[key]
+    return results
+
+
+def compare(expected, found, tolerance):
+    """Largest absolute differences and what is allowed, both by output.
+
+    The tolerance is absolute for logits. Feature maps carry no fixed scale, so theirs grows with
+    their largest magnitude where that exceeds one.
+
+    Returns:
+        `(differences, limits)`: {output: {batch: float}} and {output: float}.
+
+    Raises:
+        ExportError: an output is missing, of another shape, not finite, or over its limit.
+    """
+    names = list(next(iter(expected.values())))
+    differences = {name: {} for name in names}
+    limits = {name: tolerance for name in names}
+    for batch, outputs in expected.items():
+        if {k: v.shape for k, v in outputs.items()} != {
+            k: v.shape for k, v in found[batch].items()
+        }:
+            raise ExportError(f"The exported file returns other outputs than Keras for {batch}.")
+        for name, value in outputs.items():
+            differences[name][batch] = float(np.abs(found[batch][name] - value).max())
+            if name != "logits":
+                limits[name] = max(limits[name], tolerance * float(np.abs(value).max()))
+    over = {
+        name: worst
+        for name in names
+        # Written so that a NaN fails.
+        if not (worst := float(np.max(list(differences[name].values())))) <= limits[name]
+    }
+    if over:
+        figures = ", ".join(f"{k} by {v:.3g} (allowed {limits[k]:.3g})" for k, v in over.items())
+        raise ExportError(f"The exported file differs from Keras: {figures}. Nothing was kept.")
+    return differences, limits

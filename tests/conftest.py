@@ -1,0 +1,42 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from eesmm_keras import EESMM, SwinBackbone
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed():
+    keras.utils.set_random_seed(0)
+
+
+def tiny_backbone(**kwargs):
+    """32-pixel Swin with 64 mask units of 4 pixels; windows of 3 do not divide the maps."""
+    return SwinBackbone(
+        **{
+            "image_shape": (32, 32, 3),
+            "embed_dim": 16,
+            "depths": (2, 2),
+            "num_heads": (2, 4),
+            "window_size": 3,
+            "patch_size": 2,
+            **kwargs,
+        }
+    )
+
+
+def tiny_eesmm(backbone=None, **kwargs):
+    options = {"decoder_dim": 32, "decoder_num_heads": 4, "mask_bank_size": 8, "seed": 1}
+    return EESMM(backbone or tiny_backbone(), **{**options, **kwargs})
+
+
+def random_images(count, size=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), "uint8")
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)

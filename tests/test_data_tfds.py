@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.pipeline import evaluation_dataset
+from eesmm_keras.data.sources import open_source
+
+tfds = pytest.importorskip("tensorflow_datasets")
+
+
+class TinyPictures(tfds.core.GeneratorBasedBuilder):
+    """Pictures of one value each, 12 for training and 4 for testing, of two classes."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.ClassLabel(names=["even", "odd"]),
+                "id": tfds.features.Text(),
+            }
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(12), "test": self._generate_examples(4)}
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            image = np.full((6, 6, 3), i, np.uint8)
+            yield i, {"image": image, "label": i % 2, "id": str(i)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    TinyPictures(data_dir=folder).download_and_prepare()
+    return folder
+
+
+def values(source):
+    return [source.load(i).getpixel((0, 0))[0] for i in range(len(source))]
+
+
+def test_splits(folder):
+    spec = "tfds:tiny_pictures"
+    train = open_source(spec, data_dir=folder, labelled=True)
+    assert sorted(values(train)) == list(range(12))
+    assert train.class_names == ("even", "odd")
+    np.testing.assert_array_equal(train.labels, np.array(values(train)) % 2)
+    assert "tiny_pictures train image 0" in train.describe(0)
+    parts = {name: open_source(spec, name, data_dir=folder) for name in ("train", "val", "test")}
+    assert sorted(values(parts["train"]) + values(parts["val"])) == list(range(12))
+    np.testing.assert_array_equal(np.bincount(parts["val"].labels), [1, 1])
+    assert sorted(values(parts["test"])) == [0, 1, 2, 3]
+    assert values(train) == values(open_source(spec, data_dir=folder))
+
+
+def test_a_named_split_is_divided_like_a_folder(folder):
+    spec = "tfds:tiny_pictures:1.0.0:train[:50%]"
+    assert len(open_source(spec, data_dir=folder)) == 6
+    assert len(open_source(spec, "train", data_dir=folder, val_fraction=0.34)) == 4
+    assert "validation" in open_source(spec, "test", data_dir=folder).note
+
+
+def test_it_feeds_a_pipeline(folder):
+    source = open_source("tfds:tiny_pictures:test", data_dir=folder)
+    ((images, labels),) = evaluation_dataset(source, 8, 4)
+    np.testing.assert_array_equal(images[:, 0, 0, 0], values(source))
+    np.testing.assert_array_equal(labels, source.labels)
+
+
+def test_errors(folder):
+    with pytest.raises(DataError, match=r"'no_such_pictures' is not in .*tfds build"):
+        open_source("tfds:no_such_pictures", data_dir=folder)
+    with pytest.raises(DataError, match=r"no split 'dev'.*'test', 'train'"):
+        open_source("tfds:tiny_pictures:dev", data_dir=folder)
+    with pytest.raises(DataError, match=r"Expected 'tfds:NAME'"):
+        open_source("tfds:", data_dir=folder)
+
+
+def test_data_that_cannot_be_fetched_are_an_error(tmp_path, monkeypatch):
+    def fail(self, *args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(TinyPictures, "download_and_prepare", fail)
+    with pytest.raises(DataError, match=r"no network.*tfds build tiny_pictures"):
+        open_source("tfds:tiny_pictures", data_dir=tmp_path)
+
+
+def test_a_split_larger_than_memory_is_refused(folder, monkeypatch):
+    from eesmm_keras.data import _tfds
+
+    monkeypatch.setattr(_tfds.os, "sysconf", lambda name: 1)
+    with pytest.raises(DataError, match=r"GiB of memory"):
+        open_source("tfds:tiny_pictures", data_dir=folder)

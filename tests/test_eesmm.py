@@ -1,0 +1,392 @@
+"""EESMM: its algebra, its masks, its training on every backend."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
+from keras import ops
+
+from eesmm_keras import EESMM, load_model
+from eesmm_keras.ops import losses, masking, mixing
+
+VARIANTS = [
+    {},
+    {"decomposition": "split", "num_mixed": 3},
+    {"mask_sharing": "independent", "mixing": "views", "decomposition": "split", "loss": "l1"},
+]
+
+
+def floats(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+# === Mixing ===
+
+
+def test_mix_then_mask_equals_mask_then_mix_under_a_shared_mask():
+    sources, visible = floats((3, 2, 16, 12)), (np.arange(16) % 3 == 0).astype("float32")
+    weights = (0.3, 0.7)
+    mixed_first = to_numpy(mixing.mix(sources, weights)) * visible[:, None]
+    masked_first = to_numpy(mixing.mix(sources * visible[:, None], weights))
+    np.testing.assert_allclose(mixed_first, masked_first, atol=1e-6)
+    np.testing.assert_allclose(
+        mixed_first, (0.3 * sources[:, 0] + 0.7 * sources[:, 1]) * visible[:, None], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("batch", "n"), [(6, 2), (7, 2), (7, 3), (8, 3), (3, 3), (5, 4)])
+def test_every_image_is_mixed_and_none_with_itself(batch, n):
+    groups = to_numpy(mixing.group_images(np.arange(batch)[:, None, None, None], n))[..., 0, 0, 0]
+    assert groups.shape == (-(-batch // n), n)
+    assert set(groups.ravel()) == set(range(batch))
+    assert all(len(set(group)) == n for group in groups)
+
+
+@pytest.mark.parametrize("weights", [(0.5,), (0.5, 0.6), (1.5, -0.5)])
+def test_wrong_mix_weights(weights):
+    with pytest.raises(ValueError, match="sum to 1"):
+        tiny_eesmm(mix_weights=weights)
+
+
+def test_views_are_other_pictures_of_the_same_image():
+    images = ops.convert_to_tensor(random_images(4).astype("float32"))
+    for even in (True, False):
+        views = to_numpy(mixing.two_views(images, keras.random.SeedGenerator(0), even))
+        assert views.shape == images.shape
+        assert np.abs(views - to_numpy(images)).mean() > 5
+        assert views.mean() == pytest.approx(to_numpy(images).mean(), rel=0.05)
+
+
+def test_affine_views_closed_forms():
+    image = np.arange(25, dtype="float32").reshape(1, 5, 5, 1)
+    one, zero, still = np.ones(1, "float32"), np.zeros(1, "float32"), np.zeros((1, 2), "float32")
+    same = mixing.affine_views(ops.convert_to_tensor(image), zero, one, still)
+    np.testing.assert_allclose(to_numpy(same), image, atol=1e-3)
+    turned = mixing.affine_views(ops.convert_to_tensor(image), zero + np.pi / 2, one, still)
+    expected = np.rot90(image[0, :, :, 0], 1)
+    np.testing.assert_allclose(to_numpy(turned)[0, :, :, 0], expected, atol=1e-2)
+    zoomed = mixing.affine_views(ops.convert_to_tensor(image), zero, one * 0.5, still)
+    np.testing.assert_allclose(to_numpy(zoomed)[0, 0, 0, 0], 6.0, atol=1e-2)
+
+
+# === Decomposition ===
+
+
+def test_subtract_identity():
+    weights = (0.2, 0.3, 0.5)
+    sources, prediction = floats((2, 3, 4, 6)), floats((2, 4, 6), 1)
+    mixed = to_numpy(mixing.mix(sources, weights))
+    decomposed = to_numpy(losses.subtract_sources(prediction, sources, weights))
+    # Eq. 5 for the first source.
+    first = (prediction - 0.3 * sources[:, 1] - 0.5 * sources[:, 2]) / 0.2
+    np.testing.assert_allclose(decomposed[:, 0], first, atol=1e-5)
+    for k, weight in enumerate(weights):
+        np.testing.assert_allclose(
+            decomposed[:, k] - sources[:, k], (prediction - mixed) / weight, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("norm_pixels", [True, False])
+def test_subtracted_losses_are_the_mixed_loss_times_a_constant(norm_pixels):
+    weights = (0.4, 0.6)
+    model = tiny_eesmm(mix_weights=weights, norm_pixels=norm_pixels)
+    _, terms = model.loss_terms(model(random_images(4)))
+    factor = sum(1 / weight**2 for weight in weights)
+    assert float(terms["loss_sources"]) == pytest.approx(
+        factor * float(terms["loss_mixed"]), rel=1e-4
+    )
+
+
+def test_assignment_is_permutation_invariant_and_best():
+    sources, prediction = floats((2, 3, 5, 4)), floats((2, 3, 5, 4), 1)
+    hidden = (floats((3, 5), 2) > 0).astype("float32")
+
+    def cost(assigned):
+        errors = losses.unit_errors(assigned, sources)
+        return to_numpy(ops.sum(losses.masked_mean(errors, hidden), axis=1))
+
+    best = cost(losses.best_assignment(prediction, sources, hidden))
+    from itertools import permutations
+
+    every = [cost(prediction[:, list(order)]) for order in permutations(range(3))]
+    np.testing.assert_allclose(best, np.min(every, axis=0), rtol=1e-5)
+    for order in permutations(range(3)):
+        shuffled = losses.best_assignment(prediction[:, list(order)], sources, hidden)
+        np.testing.assert_allclose(cost(shuffled), best, rtol=1e-5)
+
+
+def test_masked_loss_closed_form():
+    """Eq. 7: errors of visible units do not count, those of hidden ones are averaged."""
+    errors = np.array([[1.0, 10.0, 3.0], [1.0, 10.0, 3.0]], "float32")
+    hidden = np.array([[1, 0, 1], [0, 1, 0]], "float32")
+    np.testing.assert_allclose(to_numpy(losses.masked_mean(errors, hidden)), [2.0, 10.0])
+
+
+def test_statistics_of_a_mix():
+    sources = floats((2, 2, 3, 8))
+    weights = (0.5, 0.5)
+    mixed = to_numpy(mixing.mix(sources, weights))
+    mean, scale = losses.mix_statistics(sources, mixed, weights, pooled=False)
+    np.testing.assert_allclose(to_numpy(scale)[..., 0], mixed.std(-1, ddof=1), rtol=1e-4)
+    np.testing.assert_allclose(to_numpy(mean)[..., 0], mixed.mean(-1), atol=1e-6)
+    # Black on white: the mix is flat grey, its sources stay of order one.
+    flat = np.stack([np.ones((1, 1, 8)), -np.ones((1, 1, 8))], axis=1).astype("float32")
+    _, scale = losses.mix_statistics(flat, flat.mean(1), weights, pooled=True)
+    np.testing.assert_allclose(to_numpy(scale), 1.0, atol=1e-4)
+
+
+# === Masks ===
+
+
+@pytest.mark.parametrize(("units", "ratio", "count"), [(49, 0.75, 12), (36, 0.6, 14), (16, 0.75, 4)])
+def test_masks_hide_the_ratio(units, ratio, count):
+    masks = masking.sample_masks(np.random.default_rng(0), units, ratio)
+    assert masks.shape == (1, units)
+    assert (masks == 0).sum() == count
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_independent_masks_have_one_union_size_and_differ(n):
+    rng = np.random.default_rng(0)
+    masks = [masking.sample_masks(rng, 49, 0.75, n) for _ in range(5)]
+    unions = {int((m == 0).any(0).sum()) for m in masks}
+    assert unions == {masking.common_union_size(49, 37, n)}
+    assert all((m.sum(1) == 37).all() for m in masks)
+    free = masking.random_masks(rng, 12000, 49, 37).reshape(-1, n, 49) == 0
+    counts = np.bincount(free.any(1).sum(1))
+    assert counts[unions.pop()] > 0.9 * counts.max()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 0.001, 0.999])
+def test_a_ratio_that_hides_nothing_or_everything(ratio):
+    with pytest.raises(ValueError, match="At least one must be hidden and one visible"):
+        tiny_eesmm(mask_ratio=ratio)
+
+
+@pytest.mark.parametrize("sharing", ["shared", "independent"])
+def test_hidden_pixels_do_not_reach_the_latent(sharing):
+    model = tiny_eesmm(mask_sharing=sharing)
+    hidden = model.sample_hidden(0)
+    images = random_images(4)
+    changed = images.copy()
+    # Image i of the batch is source i % 2 of its mix.
+    for i in range(4):
+        tokens = hidden[i % len(hidden)].reshape(8, 8)
+        where = np.kron(tokens, np.ones((4, 4))).astype(bool)
+        changed[i][where] = 255 - changed[i][where]
+
+    def latent(pixels):
+        mask, visible = model._mask(hidden)
+        outputs = model(pixels, hidden=hidden)
+        return to_numpy(model.backbone.encode_visible(outputs["encoded"], mask["plan"])), visible
+
+    (first, visible), (second, _) = latent(images), latent(changed)
+    assert first.shape[1] == visible == (hidden == 0).any(0).sum()
+    np.testing.assert_array_equal(first, second)
+    (third, _) = latent(255 - images)
+    assert np.abs(first - third).max() > 1e-3
+
+
+def test_unscored_target_pixels_do_not_change_the_loss():
+    model = tiny_eesmm()
+    outputs = model(random_images(4), hidden=model.sample_hidden(0))
+    total = float(model.loss_terms(outputs)[0])
+    visible = outputs["encoded"].shape[1]
+
+    def loss_with_changed(units):
+        sources = to_numpy(outputs["sources"]).copy()
+        sources[:, :, units] *= 1 + np.arange(sources.shape[-1]) / 10
+        changed = {"sources": sources, "mixed": sources.mean(1)}
+        changed = {name: ops.convert_to_tensor(value) for name, value in changed.items()}
+        return float(model.loss_terms({**outputs, **changed})[0])
+
+    assert loss_with_changed(slice(0, visible)) == pytest.approx(total, rel=1e-6)
+    assert loss_with_changed(slice(visible, None)) != pytest.approx(total, rel=1e-3)
+
+
+def test_the_mask_changes_from_step_to_step():
+    model = tiny_eesmm()
+    orders = {tuple(to_numpy(model(random_images(2))["order"])) for _ in range(8)}
+    assert len(orders) > 2
+    before = to_numpy(model.mask_bank.table)
+    model.mask_bank.refresh(epoch=1)
+    assert (to_numpy(model.mask_bank.table) != before).any()
+    model.mask_bank.refresh(epoch=0)
+    np.testing.assert_array_equal(to_numpy(model.mask_bank.table), before)
+
+
+def test_bank_and_explicit_masks_give_the_same():
+    model = tiny_eesmm()
+    images = random_images(4)
+    outputs = model(images)
+    hidden = np.zeros(64)
+    hidden[to_numpy(outputs["order"])] = to_numpy(outputs["hidden"])[0]
+    again = model(images, hidden=hidden)
+    np.testing.assert_allclose(
+        to_numpy(again["prediction"]), to_numpy(outputs["prediction"]), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("hidden", [np.ones((1, 64)), np.zeros((1, 64))])
+def test_masks_that_leave_nothing(hidden):
+    with pytest.raises(ValueError, match="at least one unit visible"):
+        tiny_eesmm()(random_images(2), hidden=hidden)
+
+
+# === Training ===
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=["default", "split", "independent"])
+def test_fit_learns_a_fixed_batch(variant):
+    model = tiny_eesmm(**variant)
+    model.compile(keras.optimizers.AdamW(3e-3))
+    images = random_images(6)
+    history = model.fit(images, batch_size=6, epochs=12, verbose=0).history
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert history["loss"][-1] == pytest.approx(
+        history["loss_mixed"][-1] + history["loss_sources"][-1], rel=1e-4
+    )
+
+
+def test_every_trainable_variable_gets_a_gradient():
+    from test_sparse_encoder import gradients
+
+    model = tiny_eesmm(decomposition="split")
+    images, hidden = random_images(4), model.sample_hidden(0)
+    values = gradients(model, lambda: ops.reshape(
+        model.loss_terms(model(images, hidden=hidden))[0], (1, 1, 1)
+    ))  # fmt: skip
+    # The keys' bias cancels in the softmax: its third of the qkv bias has a zero gradient.
+    dead = [
+        variable.path
+        for variable, value in zip(model.trainable_variables, values, strict=True)
+        if not np.abs(value).max() > 0
+    ]
+    assert dead == []
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_precision_policies(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = tiny_eesmm()
+        model.compile(keras.optimizers.AdamW(1e-3))
+        history = model.fit(random_images(4), batch_size=4, epochs=3, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_fit_takes_labels_datasets_and_uneven_batches():
+    import tensorflow as tf
+
+    model = tiny_eesmm()
+    model.compile(keras.optimizers.AdamW(1e-3, gradient_accumulation_steps=2))
+    images = random_images(7)
+    model.fit(images, np.zeros(7), batch_size=4, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((images, np.zeros(7))).batch(4)
+    logs = model.fit(dataset, epochs=1, verbose=0, validation_data=dataset).history
+    assert np.isfinite([*logs["loss"], *logs["val_loss_sources"]]).all()
+
+
+@pytest.mark.parametrize(("images", "batch"), [(1, 4), (9, 4), (4, 1)])
+def test_batches_that_cannot_be_mixed_are_refused_before_training(images, batch):
+    model = tiny_eesmm()
+    model.compile("adamw")
+    with pytest.raises(ValueError, match="takes 2 images for one sample"):
+        model.fit(random_images(images), batch_size=batch, verbose=0)
+
+
+def test_pictures_show_what_they_say():
+    model = tiny_eesmm(decomposition="split", norm_pixels=True)
+    images, hidden = random_images(4), model.sample_hidden(3)
+    pictures = model.reconstruct(images, hidden=hidden)
+    originals = images.reshape(2, 2, 32, 32, 3).astype("float32")
+    np.testing.assert_allclose(pictures["originals"], originals, atol=0.01)
+    np.testing.assert_allclose(pictures["mixed"], originals.mean(1), atol=0.01)
+    where = np.kron(hidden.reshape(8, 8), np.ones((4, 4))).astype(bool)
+    np.testing.assert_allclose(
+        pictures["masked"][:, ~where], pictures["mixed"][:, ~where], atol=0.01
+    )
+    assert np.ptp(pictures["masked"][:, where], axis=(0, 1)).max() < 0.01
+    for name, original in (("mixed_reconstruction", "mixed"), ("reconstructions", "originals")):
+        same = np.abs(pictures[name] - pictures[original]).max(axis=-1)
+        same = same.reshape(-1, 32, 32)
+        assert same[:, ~where].max() < 0.01
+        assert np.median(same[:, where]) > 1
+    predicted = model.predict(images, verbose=0)
+    assert {name: value.shape for name, value in predicted.items()} == {
+        name: value.shape for name, value in pictures.items()
+    }
+
+
+def test_a_perfect_prediction_is_a_perfect_picture():
+    """Un-normalisation: targets put in the place of predictions give back the originals."""
+    for variant in ({}, {"decomposition": "split", "mask_sharing": "independent"}):
+        model = tiny_eesmm(**variant)
+        outputs = model(random_images(4), hidden=model.sample_hidden(0))
+        parts = model.decompose(outputs)
+        target = parts["mixed"]
+        if model.decomposition == "split":
+            target = ops.concatenate([parts["sources"][:, k] for k in range(2)], axis=-1)
+        perfect = {**outputs, "prediction": target}
+        total, _ = model.loss_terms(perfect)
+        assert float(total) < 1e-6
+        pictures = model.pictures(perfect)
+        for name, original in (("mixed_reconstruction", "mixed"), ("reconstructions", "originals")):
+            np.testing.assert_allclose(
+                to_numpy(pictures[name]), to_numpy(pictures[original]), atol=0.1
+            )
+
+
+# === Saving and arguments ===
+
+
+@pytest.mark.parametrize("variant", VARIANTS[1:], ids=["split", "independent"])
+def test_saves_and_loads_equal(tmp_path, variant):
+    model = tiny_eesmm(**variant, loss_weights=(1, 2, 3, 4)[: 1 + variant.get("num_mixed", 2)])
+    model.compile("adamw")
+    model.fit(random_images(6), batch_size=6, verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = load_model(tmp_path / "m.keras")
+    assert again.get_config() == model.get_config()
+    hidden = model.sample_hidden(0)
+    for variable, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(variable), to_numpy(other))
+    if model.mixing == "mean":
+        images = random_images(6)
+        np.testing.assert_allclose(
+            to_numpy(again(images, hidden=hidden)["prediction"]),
+            to_numpy(model(images, hidden=hidden)["prediction"]),
+            atol=1e-6,
+        )
+
+
+def test_masks_are_not_written_to_files(tmp_path):
+    import zipfile
+
+    sizes = []
+    for size in (2, 64):
+        tiny_eesmm(mask_bank_size=size).save(tmp_path / "m.keras")
+        sizes.append(zipfile.ZipFile(tmp_path / "m.keras").getinfo("model.weights.h5").file_size)
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_mixed": 1}, "at least 2"),
+        ({"mixing": "meen"}, "Did you mean 'mean'"),
+        ({"mask_sharing": "none"}, "Known: independent, shared"),
+        ({"decomposition": "sub"}, "Known: split, subtract"),
+        ({"assignment": "best"}, "Known: fixed, permutation_invariant"),
+        ({"loss": "l3"}, "Known: l1, mse"),
+        ({"loss_weights": (1, 1)}, "3 numbers"),
+        ({"decoder_depth": 0}, "at least 1"),
+        ({"decoder_num_heads": 5}, "must divide"),
+    ],
+)
+def test_wrong_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        EESMM(tiny_backbone(), **{"decoder_dim": 32, "decoder_num_heads": 4, **kwargs})
