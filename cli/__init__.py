@@ -1,0 +1,1 @@
+"""The `eesmm` command. Nothing heavy is imported before a command runs."""

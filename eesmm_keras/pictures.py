@@ -22,9 +22,7 @@ def save_grid(pictures, path, max_rows=8):
         if images.ndim == 4:
             columns.append((name.replace("_", " "), images[:max_rows]))
         else:
-            columns += [
-                (f"{title} {k + 1}", images[:max_rows, k]) for k in range(images.shape[1])
-            ]
+            columns += [(f"{title} {k + 1}", images[:max_rows, k]) for k in range(images.shape[1])]
     rows, height, width = len(columns[0][1]), *columns[0][1].shape[1:3]
     zoom = max(1, 128 // height)
     height, width = height * zoom, width * zoom

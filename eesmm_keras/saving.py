@@ -13,9 +13,6 @@ def load_model(path, **kwargs):
         **kwargs: for `keras.saving.load_model`.
     """
     # Importing the modules registers their classes.
-    import eesmm_keras.backbones.swin
-    import eesmm_keras.tasks.image_classifier
-    import eesmm_keras.training.optimizer
     from eesmm_keras import methods
 
     for name in methods.names():

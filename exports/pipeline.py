@@ -11,11 +11,11 @@ from eesmm_keras.exports.destination import (
 from eesmm_keras.exports.graph import build_graph
 from eesmm_keras.exports.metadata import describe
 from eesmm_keras.exports.onnx import OPSET, write_onnx
-from eesmm_keras.exports.process import quiet
 from eesmm_keras.exports.report import ExportReport
 from eesmm_keras.exports.saved_model import write_saved_model
 from eesmm_keras.exports.source import backbone_of, is_classifier, normalise
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
+from eesmm_keras.quiet import quiet
 
 _WRITERS = {"savedmodel": write_saved_model, "onnx": write_onnx}
 

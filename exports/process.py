@@ -1,9 +1,6 @@
 """Child processes and quiet output."""
 
-import contextlib
-import logging
 import os
-import sys
 
 
 def child_environment():
@@ -24,23 +21,3 @@ def last_lines(done, count=5):
     """The end of what a finished child process said on stderr, for an error message."""
     lines = done.stderr.strip().splitlines()
     return "\n".join(lines[-count:]) or f"exit status {done.returncode}"
-
-
-@contextlib.contextmanager
-def quiet():
-    """Keep the converters' logs off the screen.
-
-    TensorFlow's C++ side writes to the file descriptor, past Python's `sys.stderr`.
-    """
-    sys.stderr.flush()
-    kept, level = os.dup(2), logging.root.manager.disable
-    with open(os.devnull, "w") as null:
-        os.dup2(null.fileno(), 2)
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(level)
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)

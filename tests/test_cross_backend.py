@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+
 from conftest import random_images, tiny_eesmm, to_numpy
 
 CHILD = """

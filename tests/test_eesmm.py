@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
 from keras import ops
 
+from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
 from eesmm_keras import EESMM, load_model
 from eesmm_keras.ops import losses, masking, mixing
 
@@ -138,7 +138,9 @@ def test_statistics_of_a_mix():
 # === Masks ===
 
 
-@pytest.mark.parametrize(("units", "ratio", "count"), [(49, 0.75, 12), (36, 0.6, 14), (16, 0.75, 4)])
+@pytest.mark.parametrize(
+    ("units", "ratio", "count"), [(49, 0.75, 12), (36, 0.6, 14), (16, 0.75, 4)]
+)
 def test_masks_hide_the_ratio(units, ratio, count):
     masks = masking.sample_masks(np.random.default_rng(0), units, ratio)
     assert masks.shape == (1, units)

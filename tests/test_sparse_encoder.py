@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from conftest import random_images, tiny_backbone, to_numpy
 from keras import ops
 
+from conftest import random_images, tiny_backbone, to_numpy
 from eesmm_keras import SwinBackbone
 from eesmm_keras.ops import grouping, masking
 from eesmm_keras.ops.patches import images_to_units, patchify
@@ -73,9 +73,7 @@ def test_equals_dense_without_sight(size, window):
     for seed, ratio in enumerate(RATIOS):
         visible = visible_units(backbone.grid, ratio, seed)
         expected = to_numpy(dense_masked(backbone, images, visible))
-        np.testing.assert_allclose(
-            to_numpy(sparse(backbone, images, visible)), expected, atol=1e-4
-        )
+        np.testing.assert_allclose(to_numpy(sparse(backbone, images, visible)), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("preset", ["swin_mini_32", "swin_mini_64"])
@@ -144,7 +142,9 @@ def gradients(model, forward):
 
     def loss():
         y = forward()
-        return ops.sum(y * ops.reshape(ops.cos(ops.arange(y.shape[-1], dtype="float32")), (1, 1, -1)))
+        return ops.sum(
+            y * ops.reshape(ops.cos(ops.arange(y.shape[-1], dtype="float32")), (1, 1, -1))
+        )
 
     variables = model.trainable_variables
     if keras.backend.backend() == "tensorflow":
@@ -152,9 +152,10 @@ def gradients(model, forward):
 
         with tf.GradientTape() as tape:
             value = loss()
-        return [to_numpy(tf.convert_to_tensor(g)) for g in tape.gradient(value, [
-            variable.value for variable in variables
-        ])]
+        return [
+            to_numpy(tf.convert_to_tensor(g))
+            for g in tape.gradient(value, [variable.value for variable in variables])
+        ]
     if keras.backend.backend() == "torch":
         for variable in variables:
             variable.value.grad = None

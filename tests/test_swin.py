@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from conftest import random_images, tiny_backbone, to_numpy
 
+from conftest import random_images, tiny_backbone, to_numpy
 from eesmm_keras import SwinBackbone, load_model
 
 

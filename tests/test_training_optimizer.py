@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from conftest import tiny_backbone, to_numpy
 
+from conftest import tiny_backbone, to_numpy
 from eesmm_keras.training.optimizer import LayerDecayAdamW, is_decayed, layer_decay_scales
 
 

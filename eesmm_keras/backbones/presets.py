@@ -25,7 +25,9 @@ def _swin_presets():
         "num_heads": (2, 4, 8),
     }
     presets["swin_mini_64"] = {
-        **presets["swin_mini_32"], "image_shape": (64, 64, 3), "patch_size": 4,
+        **presets["swin_mini_32"],
+        "image_shape": (64, 64, 3),
+        "patch_size": 4,
     }
     return presets
 

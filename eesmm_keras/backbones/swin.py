@@ -48,6 +48,7 @@ class SwinBackbone(keras.Model):
         include_normalization: normalise pixels with `mean` and `std` inside the graph. If False the
             input must be `(pixels / 255 - mean) / std` already.
         mean, std: per channel, for pixels scaled to 0..1.
+        dtype: dtype policy of the layers; None takes the global one, at loading too.
 
     Raises:
         ValueError: sizes that don't fit together.
@@ -93,10 +94,11 @@ class SwinBackbone(keras.Model):
             "include_normalization": include_normalization,
             "mean": tuple(mean),
             "std": tuple(std),
+            "dtype": None if dtype is None else keras.dtype_policies.get(dtype).name,
         }
         stride = patch_size * 2 ** (len(depths) - 1)
         _check_sizes(config, stride)
-        height, width, channels = config["image_shape"]
+        height, width, _ = config["image_shape"]
 
         # === Layers ===
         # Pixels keep float32 whatever the policy: half precision would round them.
@@ -184,7 +186,9 @@ class SwinBackbone(keras.Model):
     def feature_extractor(self):
         """Model with the same weights: images -> {"pooled", "feature_map", "P2", "P3", ...}."""
         outputs = {
-            "pooled": self.pooled_output, "feature_map": self.outputs[0], **self.pyramid_outputs
+            "pooled": self.pooled_output,
+            "feature_map": self.outputs[0],
+            **self.pyramid_outputs,
         }
         return keras.Model(self.input, outputs, name=f"{self.name}_features")
 

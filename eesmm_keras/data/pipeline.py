@@ -1,8 +1,9 @@
 """Sources to tf.data: what training and evaluation read, on every Keras backend.
 
 Training batches are a pure function of `(seed, step)`, so that a run can stop and go on anywhere:
-position p = step * batch_size + row belongs to epoch p // n of n images, whose order is a permutation drawn
-from `(seed, epoch)`, and its crop is drawn from `(seed, p)`. Batches run on across epochs' ends.
+position p = step * batch_size + row belongs to epoch p // n of n images, whose order is a
+permutation drawn from `(seed, epoch)`, and its crop is drawn from `(seed, p)`. Batches run on
+across epochs' ends.
 
 Images smaller than `image_size` are enlarged. An image that turns out not to decode is replaced by
 the next one of the source that does, and recorded in `source.bad`.

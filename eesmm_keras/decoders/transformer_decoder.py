@@ -23,9 +23,7 @@ class TransformerDecoder(keras.layers.Layer):
         runs on the places `order[first_scored:]` only. Returns `(B, N - first_scored, output_dim)`.
     """
 
-    def __init__(
-        self, grid, output_dim, dim=512, depth=1, num_heads=16, mlp_ratio=4.0, **kwargs
-    ):
+    def __init__(self, grid, output_dim, dim=512, depth=1, num_heads=16, mlp_ratio=4.0, **kwargs):
         super().__init__(**kwargs)
         self.grid, self.output_dim = tuple(grid), output_dim
         self.dim, self.depth, self.num_heads, self.mlp_ratio = dim, depth, num_heads, mlp_ratio
@@ -38,9 +36,7 @@ class TransformerDecoder(keras.layers.Layer):
             for number in range(depth)
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **shared)
-        self.head = keras.layers.Dense(
-            output_dim, kernel_initializer=init(), name="head", **shared
-        )
+        self.head = keras.layers.Dense(output_dim, kernel_initializer=init(), name="head", **shared)
 
     def build(self, input_shape):
         self.mask_token = self.add_weight(

@@ -16,7 +16,10 @@ class MLP(keras.layers.Layer):
         self.dropout = dropout
         init = keras.initializers.TruncatedNormal(stddev=0.02)
         self.expand = keras.layers.Dense(
-            hidden_dim, activation="gelu", kernel_initializer=init, dtype=self.dtype_policy,
+            hidden_dim,
+            activation="gelu",
+            kernel_initializer=init,
+            dtype=self.dtype_policy,
             name="expand",
         )
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")

@@ -97,11 +97,8 @@ def pack(sizes, capacity):
     room, bins = [], np.zeros(len(sizes), int)
     for piece in np.argsort(-np.asarray(sizes), kind="stable"):
         size = sizes[piece]
-        for number, free in enumerate(room):
-            if free >= size:
-                break
-        else:
-            number = len(room)
+        number = next((i for i, free in enumerate(room) if free >= size), len(room))
+        if number == len(room):
             room.append(capacity)
         room[number] -= size
         bins[piece] = number

@@ -69,7 +69,10 @@ def affine_views(images, angle, scale, shift):
     zero = ops.zeros_like(cos)
     transform = ops.stack([cos, -sin, tx, sin, cos, ty, zero, zero], axis=1)
     return ops.image.affine_transform(
-        images, transform, interpolation="bilinear", fill_mode="reflect",
+        images,
+        transform,
+        interpolation="bilinear",
+        fill_mode="reflect",
         data_format="channels_last",
     )
 

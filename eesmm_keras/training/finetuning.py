@@ -87,6 +87,7 @@ def finetune(settings, say=print):
         epochs=settings.epochs,
         steps_per_epoch=steps,
         validation_data=_one_hot(evaluation_dataset(valid, size, settings.batch_size), model),
+        shuffle=False,
         verbose=0,
         callbacks=[*ema, *run_callbacks(run, settings, steps)],
     )

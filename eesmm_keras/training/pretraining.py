@@ -12,7 +12,7 @@ from eesmm_keras.training.callbacks import Pictures, RefreshMasks, run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
-from eesmm_keras.training.settings import as_dict
+from eesmm_keras.training.settings import as_dict, method_arguments
 from eesmm_keras.training.weights import copy_weights, load_backbone
 
 # Images in the run's pictures.
@@ -59,7 +59,8 @@ def pretrain(settings, say=print):
     source = open_source(settings.data, data_dir=settings.data_dir, seed=settings.seed)
     settings.backbone = settings.backbone or default_backbone(settings.data)
     keras.config.set_dtype_policy(settings.precision)
-    images_per_sample = settings.method_args.get("num_mixed", 2)
+    arguments = {**method_arguments(settings.method), **settings.method_args}
+    images_per_sample = arguments.get("num_mixed", 1)
     if settings.batch_size % images_per_sample:
         raise UserError(
             f"--batch-size {settings.batch_size} must be a multiple of num_mixed="
@@ -109,6 +110,7 @@ def pretrain(settings, say=print):
         dataset,
         epochs=settings.epochs,
         steps_per_epoch=steps,
+        shuffle=False,
         verbose=0,
         callbacks=run_callbacks(run, settings, steps, extra=[RefreshMasks(), pictures]),
     )
@@ -137,5 +139,3 @@ def bad_images_line(source):
     more = f", and {len(source.bad) - 5} more" if len(source.bad) > 5 else ""
     plural = "s" * (len(source.bad) != 1)
     return f"Skipped {len(source.bad)} image{plural} that cannot be read: {named}{more}"
-
-

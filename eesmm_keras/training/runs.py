@@ -1,12 +1,12 @@
 """A run's folder: it says what was done and holds what came out.
 
-    RUN/config.yaml     every setting that was used, versions
-    RUN/metrics.csv     one line an epoch
-    RUN/tensorboard/    the same as TensorBoard events
-    RUN/checkpoints/    last.keras, while training
-    RUN/pictures/       reconstructions
-    RUN/model.keras     the final model; only a finished run has it
-    RUN/bad_images.txt  images that could not be read, if any
+RUN/config.yaml     every setting that was used, versions
+RUN/metrics.csv     one line an epoch
+RUN/tensorboard/    the same as TensorBoard events
+RUN/checkpoints/    last.keras, while training
+RUN/pictures/       reconstructions
+RUN/model.keras     the final model; only a finished run has it
+RUN/bad_images.txt  images that could not be read, if any
 """
 
 import importlib.metadata

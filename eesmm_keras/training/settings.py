@@ -1,5 +1,6 @@
 """Settings of a run: defaults, then a recipe, then single values, each checked by name and type."""
 
+import contextlib
 import dataclasses
 import inspect
 from dataclasses import dataclass, field
@@ -189,10 +190,8 @@ def _convert(key, value, spec):
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "float" and isinstance(value, str):
         # YAML reads 1e-4 (without a dot) as text.
-        try:
+        with contextlib.suppress(ValueError):
             value, number = float(value), True
-        except ValueError:
-            pass
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "int" and number and float(value).is_integer():

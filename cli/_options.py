@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+import click
+
+DATA_HELP = (
+    "digits (bundled with scikit-learn), a folder of class folders (with or without train/ val/ "
+    "test/), a flat folder of images, or tfds:NAME[:SPLIT]."
+)
+
+
+def data_option(function):
+    function = click.option("--data-dir", help="Where TFDS data sets lie.")(function)
+    return click.option("--data", required=True, metavar="DATA", help=DATA_HELP)(function)
+
+
+def training_options(function):
+    """Options of pretrain and finetune. Their defaults stand in the settings, or in a recipe."""
+    options = [
+        click.option("--out", required=True, metavar="RUN", help="New folder for the run."),
+        click.option("--recipe", metavar="NAME|FILE", help="Settings to start from."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
+                     help="Any setting, or argument of the method; can be repeated."),
+        click.option("--backbone", metavar="NAME", help="Encoder; see eesmm list backbones."),
+        click.option("--image-size", type=int, metavar="N", help="Pixels; default: the encoder's."),
+        click.option("--epochs", type=int, metavar="N"),
+        click.option("--batch-size", type=int, metavar="N", help="Images a step."),
+        click.option("--accumulate", type=int, metavar="N", help="Steps an update."),
+        click.option("--steps-per-epoch", type=int, metavar="N", help="Default: all images once."),
+        click.option("--gpus", type=int, metavar="N", help="Default: the backend's own device."),
+        click.option("--precision", metavar="P",
+                     help="float32, mixed_bfloat16 or mixed_float16."),
+        click.option("--seed", type=int, metavar="N"),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def settings_from(kind, recipe, assignments, **options):
+    """Settings from the options that were given on the command line."""
+    from eesmm_keras.quiet import load_backend
+
+    load_backend()
+    from eesmm_keras.training.settings import resolve
+
+    given = {key: value for key, value in options.items() if value is not None}
+    return resolve(kind, recipe, assignments, given)

@@ -1,0 +1,28 @@
+import click
+
+from eesmm_keras.cli._options import data_option, settings_from, training_options
+
+
+@click.command("pretrain")
+@data_option
+@click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
+@training_options
+@click.option("--init-from", metavar="RUN|FILE", help="Start from the encoder of another run.")
+def command(**options):
+    """Pre-train an encoder on images without labels.
+
+    \b
+    eesmm pretrain --data photos/ --out runs/photos --backbone swin_tiny --epochs 100
+    eesmm pretrain --data photos/ --out runs/b --recipe eesmm_swin_base_224 --gpus 4
+    eesmm pretrain --data digits --out runs/d --set num_mixed=3 --set mask_ratio=0.6
+    """
+    settings = settings_from("pretrain", **options)
+    from eesmm_keras.training.pretraining import pretrain
+
+    run = pretrain(settings, say=click.echo)
+    click.echo(
+        f"\nEncoder   {run.model_path}\nPictures  {run.pictures}\nMetrics   {run.metrics_path}"
+    )
+    click.echo(
+        f"Next: eesmm finetune --data LABELLED --weights {run.path} --out {run.path}-finetuned"
+    )

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import click
+
+
+@click.command("reconstruct")
+@click.option("--weights", required=True, metavar="RUN|FILE")
+@click.option("--images", required=True, metavar="DIR|FILE", help="A folder of images, or one.")
+@click.option("--out", required=True, metavar="FILE.png")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Images taken from a folder.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the mask.")
+def command(weights, images, out, count, seed):
+    """Picture of what a pre-trained model rebuilds: originals, mix, mask, reconstructions."""
+    from eesmm_keras.quiet import load_backend
+
+    load_backend()
+    from eesmm_keras.errors import UserError
+    from eesmm_keras.methods._base import MaskedImageModel
+    from eesmm_keras.pictures import save_grid
+    from eesmm_keras.training.weights import load_checked
+
+    if Path(out).suffix.lower() != ".png":
+        raise UserError(f"--out must name a .png file, got {out}.")
+    model = load_checked(weights)
+    if not isinstance(model, MaskedImageModel):
+        raise UserError(f"{weights} is no pre-training model but a {type(model).__name__}.")
+    pixels = _pixels(images, model.backbone.image_shape[0], count, model.images_per_sample)
+    try:
+        save_grid(model.reconstruct(pixels, seed=seed), out)
+    except OSError as error:
+        raise UserError(f"Cannot write {out}: {error.strerror}.") from error
+    click.echo(out)
+
+
+def _pixels(where, size, count, group):
+    """`(B, size, size, 3)` uint8; one image, or too few for a mix, is repeated upside down."""
+    import numpy as np
+
+    from eesmm_keras.data.decoding import center_crop, read_rgb
+    from eesmm_keras.data.pipeline import load_arrays
+    from eesmm_keras.data.sources import open_source
+    from eesmm_keras.errors import UserError
+
+    if Path(where).is_file():
+        try:
+            pixels = center_crop(read_rgb(where), size)[None]
+        except Exception as error:
+            raise UserError(f"{where} cannot be read as an image: {error}") from error
+    else:
+        pixels, _ = load_arrays(open_source(where), size, limit=max(count, group))
+    if len(pixels) < group:
+        flips = [pixels, pixels[:, :, ::-1], pixels[:, ::-1], pixels[:, ::-1, ::-1]]
+        pixels = np.concatenate(flips)[:group]
+    return pixels[: max(group, len(pixels) // group * group)]
