@@ -1,5 +1,6 @@
 """What a run shows and writes while it trains."""
 
+import csv
 import sys
 import time
 
@@ -115,10 +116,27 @@ def run_callbacks(run, settings, steps, extra=()):
     return [
         Progress(settings.batch_size, settings.epochs, steps),
         *extra,
-        keras.callbacks.CSVLogger(run.metrics_path),
+        MetricsFile(run.metrics_path),
         keras.callbacks.TensorBoard(run.tensorboard_path, write_graph=False),
         _Checkpoint(run.checkpoint_path, settings.checkpoint_every),
     ]
+
+
+class MetricsFile(keras.callbacks.Callback):
+    """metrics.csv: one line an epoch, written at once."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        new = not self.path.exists()
+        with open(self.path, "a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
 
 
 class _Checkpoint(keras.callbacks.Callback):

@@ -6,6 +6,8 @@ from eesmm_keras.training.optimizer import LayerDecayAdamW, layer_decay_scales
 
 # Batch for which the recipes' learning rates hold (Swin, SimMIM).
 REFERENCE_BATCH = 512
+# A short run warms up for this share of its steps at most.
+MAX_WARMUP = 0.2
 
 
 def make_optimizer(settings, backbone, steps_per_epoch):
@@ -19,7 +21,7 @@ def make_optimizer(settings, backbone, steps_per_epoch):
     """
     scale = settings.batch_size * settings.accumulate / REFERENCE_BATCH
     total = settings.epochs * steps_per_epoch
-    warmup = min(round(settings.warmup_epochs * steps_per_epoch), total - 1)
+    warmup = min(round(settings.warmup_epochs * steps_per_epoch), round(MAX_WARMUP * total))
     peak = settings.learning_rate * scale
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=settings.warmup_learning_rate * scale if warmup else peak,

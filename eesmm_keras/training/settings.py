@@ -134,7 +134,7 @@ def resolve(kind, recipe=None, assignments=(), options=None):
         task = content.pop("task", kind)
         if task != kind:
             raise UserError(f"Recipe {recipe!r} is for `eesmm {task}`, not for `eesmm {kind}`.")
-        values.update(content)
+        values.update(_flat(content))
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator:
@@ -143,8 +143,15 @@ def resolve(kind, recipe=None, assignments=(), options=None):
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UserError(f"--set {assignment}: the value is not valid YAML.") from error
-    values.update(options or {})
+    values.update(_flat(options or {}))
     return _build(kind, values)
+
+
+def _flat(values):
+    """Settings with the entries of `method_args` beside the others, so that later ones win."""
+    values = dict(values)
+    method_args = values.pop("method_args", None) or {}
+    return {**values, **method_args}
 
 
 def _build(kind, values):
@@ -154,8 +161,8 @@ def _build(kind, values):
     if kind == "pretrain":
         extra = method_arguments(values.get("method", PretrainSettings.method))
     known = {**fields, **extra}
-    settings, method_args = {}, dict(values.pop("method_args", None) or {})
-    for key, value in [*values.items(), *method_args.items()]:
+    settings, method_args = {}, {}
+    for key, value in values.items():
         if key not in known:
             raise UserError(unknown_name("setting", key, known))
         if key in fields:

@@ -39,8 +39,8 @@ def copy_weights(source, target, where):
     Raises:
         UserError: another architecture; the message names the first difference.
     """
-    have = {variable.path: variable for variable in source.variables}
-    want = {variable.path: variable for variable in target.variables}
+    have = {variable.path: variable for variable in source.weights}
+    want = {variable.path: variable for variable in target.weights}
     for path in sorted(have.keys() | want.keys()):
         mine, theirs = (
             tuple(side[path].shape) if path in side else "no such weight" for side in (want, have)
