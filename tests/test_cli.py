@@ -181,7 +181,7 @@ def test_evaluating_a_run_without_a_head(way):
         (["--gpus", "4"], "sees 0 GPUs.*Leave --gpus away"),
         (["--batch-size", "1"], "multiple of num_mixed=2"),
         (["--set", "mask_ratoi=0.5"], "Did you mean 'mask_ratio'"),
-        (["--set", "epochs=many"], "epochs must be a whole number"),
+        (["--set", "learning_rate=many"], "learning_rate must be a number"),
         (["--set", "mask_ratio"], "key=value"),
         (["--set", "mask_ratio=1.5"], "At least one must be hidden"),
         (["--set", "mixing=sum"], "Known: mean, views"),

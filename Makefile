@@ -1,0 +1,33 @@
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BACKENDS ?= tensorflow jax torch
+DEMO_OUT ?= runs/demo
+
+.PHONY: demo test lint
+
+$(VENV)/demo.ok: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/test.ok: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/demo.ok
+	$(VENV)/bin/eesmm demo --out $(DEMO_OUT)
+
+# All backends run even if one fails; the exit status is then that of a failure.
+test: $(VENV)/test.ok lint
+	@status=0; for backend in $(BACKENDS); do \
+		echo "== $$backend"; \
+		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 || status=1; \
+	done; exit $$status
+
+lint: $(VENV)/test.ok
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
