@@ -1,6 +1,10 @@
 """Loading of files that this package wrote."""
 
+import importlib
+
 import keras
+
+from eesmm_keras import methods
 
 
 def load_model(path, **kwargs):
@@ -13,8 +17,8 @@ def load_model(path, **kwargs):
         **kwargs: for `keras.saving.load_model`.
     """
     # Importing the modules registers their classes.
-    from eesmm_keras import methods
-
+    for module in ("backbones.swin", "tasks.image_classifier", "training.optimizer"):
+        importlib.import_module(f"eesmm_keras.{module}")
     for name in methods.names():
         methods.get(name)
     return keras.saving.load_model(path, **kwargs)

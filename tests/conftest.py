@@ -1,4 +1,5 @@
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -7,6 +8,16 @@ import numpy as np
 import pytest
 
 from eesmm_keras import EESMM, SwinBackbone
+
+if keras.backend.backend() == "jax":
+    # Many tests compile the same small programs: compile each once for all tests and workers.
+    import jax
+
+    jax.config.update(
+        "jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), "eesmm-test-jax-cache")
+    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)

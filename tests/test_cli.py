@@ -306,4 +306,4 @@ def test_later_settings_win():
                        {"epochs": 2})  # fmt: skip
     assert settings.method_args["decomposition"] == "subtract"
     assert settings.epochs == 2
-    assert settings.learning_rate == pytest.approx(8e-3)
+    assert settings.learning_rate == pytest.approx(4e-3)

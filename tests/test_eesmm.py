@@ -20,14 +20,17 @@ def floats(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
+tensor = ops.convert_to_tensor
+
+
 # === Mixing ===
 
 
 def test_mix_then_mask_equals_mask_then_mix_under_a_shared_mask():
     sources, visible = floats((3, 2, 16, 12)), (np.arange(16) % 3 == 0).astype("float32")
     weights = (0.3, 0.7)
-    mixed_first = to_numpy(mixing.mix(sources, weights)) * visible[:, None]
-    masked_first = to_numpy(mixing.mix(sources * visible[:, None], weights))
+    mixed_first = to_numpy(mixing.mix(tensor(sources), weights)) * visible[:, None]
+    masked_first = to_numpy(mixing.mix(tensor(sources * visible[:, None]), weights))
     np.testing.assert_allclose(mixed_first, masked_first, atol=1e-6)
     np.testing.assert_allclose(
         mixed_first, (0.3 * sources[:, 0] + 0.7 * sources[:, 1]) * visible[:, None], atol=1e-6
@@ -59,7 +62,7 @@ def test_views_are_other_pictures_of_the_same_image():
 
 def test_affine_views_closed_forms():
     image = np.arange(25, dtype="float32").reshape(1, 5, 5, 1)
-    one, zero, still = np.ones(1, "float32"), np.zeros(1, "float32"), np.zeros((1, 2), "float32")
+    one, zero, still = ops.ones(1), ops.zeros(1), ops.zeros((1, 2))
     same = mixing.affine_views(ops.convert_to_tensor(image), zero, one, still)
     np.testing.assert_allclose(to_numpy(same), image, atol=1e-3)
     turned = mixing.affine_views(ops.convert_to_tensor(image), zero + np.pi / 2, one, still)
@@ -75,8 +78,9 @@ def test_affine_views_closed_forms():
 def test_subtract_identity():
     weights = (0.2, 0.3, 0.5)
     sources, prediction = floats((2, 3, 4, 6)), floats((2, 4, 6), 1)
-    mixed = to_numpy(mixing.mix(sources, weights))
-    decomposed = to_numpy(losses.subtract_sources(prediction, sources, weights))
+    mixed = to_numpy(mixing.mix(tensor(sources), weights))
+    decomposed = losses.subtract_sources(tensor(prediction), tensor(sources), weights)
+    decomposed = to_numpy(decomposed)
     # Eq. 5 for the first source.
     first = (prediction - 0.3 * sources[:, 1] - 0.5 * sources[:, 2]) / 0.2
     np.testing.assert_allclose(decomposed[:, 0], first, atol=1e-5)
@@ -119,19 +123,19 @@ def test_masked_loss_closed_form():
     """Eq. 7: errors of visible units do not count, those of hidden ones are averaged."""
     errors = np.array([[1.0, 10.0, 3.0], [1.0, 10.0, 3.0]], "float32")
     hidden = np.array([[1, 0, 1], [0, 1, 0]], "float32")
-    np.testing.assert_allclose(to_numpy(losses.masked_mean(errors, hidden)), [2.0, 10.0])
+    np.testing.assert_allclose(to_numpy(losses.masked_mean(tensor(errors), hidden)), [2.0, 10.0])
 
 
 def test_statistics_of_a_mix():
     sources = floats((2, 2, 3, 8))
     weights = (0.5, 0.5)
-    mixed = to_numpy(mixing.mix(sources, weights))
-    mean, scale = losses.mix_statistics(sources, mixed, weights, pooled=False)
+    mixed = sources.mean(1)
+    mean, scale = losses.mix_statistics(tensor(sources), tensor(mixed), weights, pooled=False)
     np.testing.assert_allclose(to_numpy(scale)[..., 0], mixed.std(-1, ddof=1), rtol=1e-4)
     np.testing.assert_allclose(to_numpy(mean)[..., 0], mixed.mean(-1), atol=1e-6)
     # Black on white: the mix is flat grey, its sources stay of order one.
     flat = np.stack([np.ones((1, 1, 8)), -np.ones((1, 1, 8))], axis=1).astype("float32")
-    _, scale = losses.mix_statistics(flat, flat.mean(1), weights, pooled=True)
+    _, scale = losses.mix_statistics(tensor(flat), tensor(flat.mean(1)), weights, pooled=True)
     np.testing.assert_allclose(to_numpy(scale), 1.0, atol=1e-4)
 
 
