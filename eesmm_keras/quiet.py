@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 
 
 @contextlib.contextmanager
@@ -31,4 +32,7 @@ def load_backend():
     with quiet():
         import keras
         import tensorflow  # noqa: F401
+    # Said of things that are meant: the last validation batch is smaller, and its end not known.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Your input ran out of data")
     return keras.backend.backend()

@@ -60,6 +60,7 @@ def way(tmp_path_factory):
         "finetune": eesmm(
             "finetune", "--data", root / "labelled", "--weights", root / "run",
             "--out", root / "tuned", *SMALL, "--batch-size", "8", "--set", "cutmix_alpha=1.0",
+            "--set", "ema_momentum=0.9",
         ),
     }  # fmt: skip
     return root, outputs

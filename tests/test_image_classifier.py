@@ -26,7 +26,7 @@ def test_fine_tunes_the_encoder_of_a_pretrained_model(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(16) % 2
     images = rng.integers(0, 128, (16, 32, 32, 3)) + 127 * labels[:, None, None, None]
-    before = [to_numpy(variable).copy() for variable in backbone.trainable_variables]
+    before = [np.array(to_numpy(variable)) for variable in backbone.trainable_variables]
     optimizer = LayerDecayAdamW(
         3e-3, lr_scales=layer_decay_scales(backbone, 0.8), use_ema=True, ema_momentum=0.5
     )

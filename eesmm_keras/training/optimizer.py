@@ -62,5 +62,14 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
             self.assign_sub(variable, variable * (self.weight_decay * learning_rate))
         super().update_step(gradient, variable, learning_rate)
 
+    def finalize_variable_values(self, var_list):
+        super().finalize_variable_values(var_list)
+        if self.use_ema:
+            # On JAX the weights would now share buffers with their averages, and the next
+            # compiled function, to which both are donated, would find one of them deleted.
+            for average in self._model_variables_moving_average:
+                if average is not None:
+                    average.assign(ops.copy(average))
+
     def get_config(self):
         return {**super().get_config(), "lr_scales": self.lr_scales}
