@@ -11,7 +11,7 @@ from eesmm_keras import methods
 ROOT = Path(__file__).parent.parent
 # A part may import from the parts before it (those of one rank do not know each other).
 RANKS = [
-    {"_version", "errors", "names", "quiet"},
+    {"_version", "errors", "names", "progress", "quiet"},
     {"ops"},
     {"layers"},
     {"backbones", "decoders"},

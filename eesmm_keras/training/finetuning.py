@@ -1,17 +1,18 @@
 """`eesmm finetune` and `eesmm evaluate`: an encoder and labels to a classifier."""
 
 import keras
+import numpy as np
 
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.pipeline import (
     Augmentation,
     evaluation_dataset,
     labelled_dataset,
-    load_arrays,
 )
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation import extract_features, knn_accuracy, linear_probe_accuracy
+from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.devices import distribute
@@ -132,7 +133,8 @@ def _one_hot(dataset, model):
 def accuracy(model, source, batch_size=64):
     """Top-1 accuracy 0..1 of a classifier on a labelled source."""
     right = seen = 0
-    for images, labels in evaluation_dataset(source, model.backbone.image_shape[0], batch_size):
+    batches = evaluation_dataset(source, model.backbone.image_shape[0], batch_size)
+    for images, labels in track(batches, len(source), "evaluating"):
         logits = keras.ops.convert_to_numpy(model.predict_on_batch(images.numpy()))
         right += int((logits.argmax(-1) == labels.numpy()).sum())
         seen += len(logits)
@@ -178,11 +180,20 @@ def probe(backbone, train, test, mode="knn", k=20):
     size = backbone.image_shape[0]
     sets = []
     for source in (train, test):
-        images, labels = load_arrays(source, size)
-        sets += [extract_features(backbone, images), labels]
+        labels = []
+        batches = track(evaluation_dataset(source, size, 64), len(source), "extracting features")
+        sets.append(extract_features(backbone, _noting(labels, batches)))
+        sets.append(np.array(labels))
     if mode == "knn":
         return knn_accuracy(*sets, k=min(k, len(sets[1])))
     return linear_probe_accuracy(*sets)
+
+
+def _noting(labels, batches):
+    """The images of the batches, while their labels are put into a list."""
+    for images, batch_labels in batches:
+        labels.extend(batch_labels.numpy())
+        yield images
 
 
 def _some(names):

@@ -1,0 +1,58 @@
+"""What a run shows and writes while it trains."""
+
+import io
+
+import keras
+import numpy as np
+
+from conftest import random_images, tiny_eesmm, to_numpy
+from eesmm_keras.progress import track
+from eesmm_keras.training.callbacks import MetricsFile, Progress, RefreshMasks
+from eesmm_keras.training.schedules import MAX_WARMUP, make_optimizer
+from eesmm_keras.training.settings import PretrainSettings
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_masks_are_new_in_every_epoch(tmp_path):
+    model = tiny_eesmm()
+    model.compile(keras.optimizers.AdamW(1e-3))
+    screen = io.StringIO()
+    callbacks = [Progress(4, 2, 2, screen), RefreshMasks(), MetricsFile(tmp_path / "m.csv")]
+    model.fit(random_images(8), batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
+    _, second = model.mask_bank._make(epoch=1)
+    np.testing.assert_array_equal(to_numpy(model.mask_bank.table), second)
+
+    lines = screen.getvalue().splitlines()
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert all("images/s" in line and "ETA" in line and "loss" in line for line in lines)
+    header, *rows = (tmp_path / "m.csv").read_text().splitlines()
+    assert header.startswith("epoch,loss")
+    assert [row.split(",")[0] for row in rows] == ["1", "2"]
+
+
+def test_track_passes_batches_on_and_shows_them_to_a_terminal_only():
+    batches = [(np.zeros((2, 1)), None)] * 3
+    for stream, shown in ((io.StringIO(), False), (Terminal(), True)):
+        assert list(track(iter(batches), 6, "reading", stream)) == batches
+        assert ("reading 2/6" in stream.getvalue()) == shown
+
+
+def test_learning_rate_warms_up_and_falls():
+    settings = PretrainSettings(
+        epochs=10, batch_size=256, accumulate=2, learning_rate=1e-3, min_learning_rate=1e-5,
+        warmup_learning_rate=1e-6, warmup_epochs=1,
+    )  # fmt: skip
+    model = tiny_eesmm()
+    schedule = make_optimizer(settings, model.backbone, steps_per_epoch=20)._learning_rate
+    rates = [float(schedule(step)) for step in range(201)]
+    assert rates[0] == np.float32(1e-6)
+    assert np.argmax(rates) == 20
+    np.testing.assert_allclose(rates[20], 1e-3, rtol=1e-5)
+    np.testing.assert_allclose(rates[-1], 1e-5, rtol=1e-2)
+    settings.warmup_epochs = 9
+    schedule = make_optimizer(settings, model.backbone, steps_per_epoch=20)._learning_rate
+    assert np.argmax([float(schedule(step)) for step in range(201)]) == MAX_WARMUP * 200
