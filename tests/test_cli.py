@@ -53,6 +53,9 @@ def way(tmp_path_factory):
     root = tmp_path_factory.mktemp("way")
     photos = make_photos(root / "photos")
     (photos / "broken.jpg").write_bytes(b"not an image")
+    # A JPEG that was cut short passes the check at the start; only decoding finds it.
+    Image.effect_noise((200, 200), 90).save(photos / "short.jpg")
+    (photos / "short.jpg").write_bytes((photos / "short.jpg").read_bytes()[:6000])
     for name, seed in (("cats", 1), ("dogs", 2)):
         make_photos(root / "labelled" / name, 10, seed=seed)
     outputs = {
@@ -91,9 +94,12 @@ def test_pretrain_leaves_a_folder_that_explains_itself(way):
 
 def test_corrupt_image_is_skipped_counted_and_named(way):
     root, outputs = way
-    assert "on 6 images" in outputs["pretrain"]
+    assert "on 7 images" in outputs["pretrain"]
     assert re.search(r"Skipped 1 image that cannot be read: .*broken\.jpg", outputs["pretrain"])
-    assert "broken.jpg" in (root / "run" / "bad_images.txt").read_text()
+    assert re.search(r"Skipped 2 images that cannot be read: .*short\.jpg", outputs["pretrain"])
+    bad = (root / "run" / "bad_images.txt").read_text()
+    assert "broken.jpg" in bad
+    assert "short.jpg" in bad
 
 
 def test_finetune_then_evaluate_then_export(way):

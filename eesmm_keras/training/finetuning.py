@@ -74,6 +74,7 @@ def finetune(settings, say=print):
         steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
     )  # fmt: skip
     run.create("finetune", as_dict(settings))
+    known_bad = len(train.bad) + len(valid.bad)
     for line in (valid.note, bad_images_line(train), bad_images_line(valid)):
         if line:
             say(line)
@@ -93,7 +94,10 @@ def finetune(settings, say=print):
         callbacks=[*ema, *run_callbacks(run, settings, steps)],
     )
     run.save_model(model)
-    run.write_bad_images([*train.bad, *valid.bad])
+    bad = [*train.bad, *valid.bad]
+    run.write_bad_images(bad)
+    if len(bad) > known_bad:
+        say(f"Skipped {len(bad)} images that cannot be read: see {run.path / 'bad_images.txt'}")
     return run, accuracy(model, valid, settings.batch_size)
 
 

@@ -89,7 +89,7 @@ def pretrain(settings, say=print):
         optimizer.build(model.trainable_variables)
         model.compile(optimizer)
 
-    run = Run(settings.out)
+    run, known_bad = Run(settings.out), len(source.bad)
     dataset = pretrain_dataset(
         source,
         settings.image_size,
@@ -116,6 +116,8 @@ def pretrain(settings, say=print):
     )
     run.save_model(model)
     run.write_bad_images(source.bad)
+    if len(source.bad) > known_bad:
+        say(bad_images_line(source))
     return run
 
 
