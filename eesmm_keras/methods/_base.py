@@ -2,10 +2,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.backbones.holder import BackboneHolder
 from eesmm_keras.ops.patches import images_to_units, units_to_images
 
 
-class MaskedImageModel(keras.Model):
+class MaskedImageModel(BackboneHolder):
     """What all masked-image-modelling methods share.
 
     A method tells its story in `call(images, hidden=None, training=False)`, which returns a dict with
@@ -128,19 +129,7 @@ class MaskedImageModel(keras.Model):
     # === Saving ===
 
     def get_config(self):
-        return {
-            "name": self.name,
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        return cls(**config)
+        return {**super().get_config(), "seed": self.seed}
 
 
 def _images_only(data):

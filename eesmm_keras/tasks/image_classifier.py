@@ -1,9 +1,11 @@
 import keras
 from keras import ops
 
+from eesmm_keras.backbones.holder import BackboneHolder
+
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class ImageClassifier(keras.Model):
+class ImageClassifier(BackboneHolder):
     """Encoder, average pooling and a linear head: what one fine-tunes, evaluates and exports.
 
     Args:
@@ -53,17 +55,8 @@ class ImageClassifier(keras.Model):
 
     def get_config(self):
         return {
-            "name": self.name,
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            **super().get_config(),
             "num_classes": self.num_classes,
             "class_names": None if self.class_names is None else list(self.class_names),
             "dropout": self.dropout,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        return cls(**config)
