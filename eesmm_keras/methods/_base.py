@@ -92,7 +92,7 @@ class MaskedImageModel(BackboneHolder):
         for name, term in terms.items():
             # Weighted like Keras' own loss, so that the parts add up over uneven batches too.
             self.loss_trackers[name].update_state(term, sample_weight=ops.shape(x)[0])
-        return total
+        return total / _replicas()
 
     # === Looking at the results ===
 
@@ -130,6 +130,15 @@ class MaskedImageModel(BackboneHolder):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+
+def _replicas():
+    """Number of replicas whose gradients TensorFlow sums: their losses must be averaged."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _images_only(data):
