@@ -164,7 +164,7 @@ def test_base_has_the_published_number_of_parameters():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"image_shape": (100, 100, 3)}, "multiple of 4.*100x100|multiple of 4"),
+        ({"image_shape": (102, 102, 3)}, "multiple of 4 .*got 102x102"),
         ({"image_shape": (30, 30, 3)}, "Nearest sizes: 28 and 32"),
         ({"num_heads": (2,)}, "one number a stage"),
         ({"num_heads": (3, 4)}, "must divide"),
@@ -174,8 +174,6 @@ def test_base_has_the_published_number_of_parameters():
     ],
 )
 def test_sizes_that_do_not_fit(kwargs, message):
-    if kwargs.get("image_shape") == (100, 100, 3):
-        kwargs = {**kwargs, "image_shape": (102, 102, 3)}
     with pytest.raises(ValueError, match=message):
         tiny_backbone(**kwargs)
 
