@@ -9,7 +9,9 @@ import click
 from eesmm_keras._version import __version__
 from eesmm_keras.errors import UserError
 
-COMMANDS = ("pretrain", "finetune", "evaluate", "export", "reconstruct", "list", "demo")
+COMMANDS = (
+    "pretrain", "finetune", "evaluate", "export", "reconstruct", "benchmark", "list", "demo",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):

@@ -10,9 +10,11 @@ from eesmm_keras._version import __version__
 
 _PUBLIC = {
     "EESMM": "eesmm_keras.methods.eesmm",
+    "GreenMIM": "eesmm_keras.methods.greenmim",
     "ImageClassifier": "eesmm_keras.tasks.image_classifier",
     "LayerDecayAdamW": "eesmm_keras.training.optimizer",
     "MaskedImageModel": "eesmm_keras.methods._base",
+    "SimMIM": "eesmm_keras.methods.simmim",
     "SwinBackbone": "eesmm_keras.backbones.swin",
     "export_model": "eesmm_keras.exports",
     "load_model": "eesmm_keras.saving",

@@ -18,7 +18,7 @@ RANKS = [
     {"methods", "tasks", "data"},
     {"pictures", "saving", "evaluation"},
     {"training"},
-    {"exports"},
+    {"exports", "benchmarking"},
     {"cli"},
 ]
 # `load_model` must register every public class, the optimizer too.

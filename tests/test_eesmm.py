@@ -130,12 +130,12 @@ def test_statistics_of_a_mix():
     sources = floats((2, 2, 3, 8))
     weights = (0.5, 0.5)
     mixed = sources.mean(1)
-    mean, scale = losses.mix_statistics(tensor(sources), tensor(mixed), weights, pooled=False)
+    mean, scale = losses.unit_statistics(tensor(mixed))
     np.testing.assert_allclose(to_numpy(scale)[..., 0], mixed.std(-1, ddof=1), rtol=1e-4)
     np.testing.assert_allclose(to_numpy(mean)[..., 0], mixed.mean(-1), atol=1e-6)
     # Black on white: the mix is flat grey, its sources stay of order one.
     flat = np.stack([np.ones((1, 1, 8)), -np.ones((1, 1, 8))], axis=1).astype("float32")
-    _, scale = losses.mix_statistics(tensor(flat), tensor(flat.mean(1)), weights, pooled=True)
+    _, scale = losses.pooled_statistics(tensor(flat), tensor(flat.mean(1)), weights)
     np.testing.assert_allclose(to_numpy(scale), 1.0, atol=1e-4)
 
 
@@ -195,19 +195,40 @@ def test_hidden_pixels_do_not_reach_the_latent(sharing):
 
 def test_unscored_target_pixels_do_not_change_the_loss():
     model = tiny_eesmm()
-    outputs = model(random_images(4), hidden=model.sample_hidden(0))
+    hidden = model.sample_hidden(0)
+    outputs = model(random_images(4), hidden=hidden)
     total = float(model.loss_terms(outputs)[0])
-    visible = outputs["encoded"].shape[1]
 
     def loss_with_changed(units):
-        sources = to_numpy(outputs["sources"]).copy()
-        sources[:, :, units] *= 1 + np.arange(sources.shape[-1]) / 10
-        changed = {"sources": sources, "mixed": sources.mean(1)}
-        changed = {name: ops.convert_to_tensor(value) for name, value in changed.items()}
-        return float(model.loss_terms({**outputs, **changed})[0])
+        where = np.kron(units.reshape(8, 8), np.ones((4, 4)))[..., None]
+        noise = np.random.default_rng(0).normal(size=(2, 2, 32, 32, 3)) * 20 * where
+        sources = ops.convert_to_tensor(to_numpy(outputs["sources"]) + noise.astype("float32"))
+        mixed = model._units(ops.mean(sources, axis=1), outputs["order"])
+        return float(model.loss_terms({**outputs, "sources": sources, "mixed": mixed})[0])
 
-    assert loss_with_changed(slice(0, visible)) == pytest.approx(total, rel=1e-6)
-    assert loss_with_changed(slice(visible, None)) != pytest.approx(total, rel=1e-3)
+    assert loss_with_changed(1 - hidden) == pytest.approx(total, rel=1e-6)
+    assert loss_with_changed(hidden) != pytest.approx(total, rel=1e-3)
+
+
+@pytest.mark.parametrize("sharing", ["shared", "independent"])
+@pytest.mark.parametrize("kind", ["mse", "l1"])
+def test_the_loss_is_that_of_the_printed_equations(kind, sharing):
+    """`loss_terms` takes a short cut for "subtract"; `decompose` has Eq. 5-6 as printed."""
+    model = tiny_eesmm(
+        num_mixed=3, mix_weights=(0.5, 0.3, 0.2), loss=kind, mask_sharing=sharing,
+        loss_weights=(1, 2, 3, 4),
+    )  # fmt: skip
+    outputs = model(random_images(6))
+    parts = model.decompose(outputs)
+    mixed = losses.unit_errors(parts["mixed_prediction"], parts["mixed"], kind)
+    mixed = ops.mean(losses.masked_mean(mixed, ops.max(parts["hidden"], axis=0)))
+    sources = losses.unit_errors(parts["source_predictions"], parts["sources"], kind)
+    sources = ops.mean(losses.masked_mean(sources, parts["hidden"]), axis=0)
+    total, terms = model.loss_terms(outputs)
+    assert float(terms["loss_mixed"]) == pytest.approx(float(mixed), rel=1e-5)
+    assert float(terms["loss_sources"]) == pytest.approx(float(ops.sum(sources)), rel=1e-4)
+    expected = float(mixed) + float(to_numpy(sources) @ np.array([2.0, 3.0, 4.0]))
+    assert float(total) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_mask_changes_from_step_to_step():

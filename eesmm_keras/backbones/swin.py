@@ -149,7 +149,7 @@ class SwinBackbone(keras.Model):
         # === Config ===
         self._config = config
         self.image_shape = config["image_shape"]
-        self.patch_size = patch_size
+        self.patch_size, self.embed_dim = patch_size, embed_dim
         self.stride = stride
         self.grid = (height // stride, width // stride)
         self.num_features = embed_dim * 2 ** (len(depths) - 1)
@@ -177,8 +177,25 @@ class SwinBackbone(keras.Model):
         """
         x = units_to_nested_patches(units, self.stride, self.patch_size)
         x = self.embedding_drop(self.patch_embedding(x), training=training)
+        return self.encode_tokens(x, plan, training)
+
+    def embed(self, pixels, training=False):
+        """Patch tokens `(B, H / patch, W / patch, dim)` of *normalised* pixels `(B, H, W, C)`."""
+        x = self.patch_embedding(patchify(pixels, self.patch_size))
+        return self.embedding_drop(x, training=training)
+
+    def encode_tokens(self, x, plan=None, training=False):
+        """All stages: patch tokens of a map (or, with a plan, of visible units) to encoded ones.
+
+        Args:
+            x: `(B, H / patch, W / patch, dim)`, or `(B, T, dim)` in nested order with `plan`.
+
+        Returns:
+            `(B, H / stride, W / stride, C)`, or `(B, V, C)` with `plan`.
+        """
         for number, stage in enumerate(self.stages):
-            x = stage(x, groups=plan[f"stage_{number}"], training=training)
+            groups = None if plan is None else plan[f"stage_{number}"]
+            x = stage(x, groups=groups, training=training)
             if number < len(self.mergings):
                 x = self.mergings[number](x)
         return self.norm(x)

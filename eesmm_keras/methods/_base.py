@@ -3,7 +3,7 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.backbones.holder import BackboneHolder
-from eesmm_keras.ops.patches import images_to_units, units_to_images
+from eesmm_keras.ops.patches import units_to_images
 
 
 class MaskedImageModel(BackboneHolder):
@@ -109,11 +109,6 @@ class MaskedImageModel(BackboneHolder):
         outputs = self(images, hidden=hidden, training=False)
         pictures = self.pictures(outputs)
         return {name: ops.convert_to_numpy(picture) for name, picture in pictures.items()}
-
-    def to_units(self, images):
-        """`(M, n, H, W, C)` -> `(M, n, N, P)`: pixels of the mask units."""
-        units = images_to_units(ops.reshape(images, (-1, *images.shape[2:])), self.backbone.stride)
-        return ops.reshape(units, (-1, images.shape[1], *units.shape[1:]))
 
     def to_pixels(self, units):
         """Normalised units `(..., N, P)` -> pixel images `(..., H, W, C)`, 0..255."""

@@ -1,16 +1,15 @@
 import keras
 from keras import ops
 
-from eesmm_keras.decoders.transformer_decoder import TransformerDecoder
-from eesmm_keras.layers.mask_bank import MaskBank
-from eesmm_keras.methods._base import MaskedImageModel
+from eesmm_keras.methods._visible import VisibleOnlyModel
 from eesmm_keras.names import check_choice
-from eesmm_keras.ops import losses, masking
-from eesmm_keras.ops.mixing import check_mix_weights, group_images, mix, two_views
+from eesmm_keras.ops import losses
+from eesmm_keras.ops.mixing import along_axis, check_mix_weights, group_images, mix, two_views
+from eesmm_keras.ops.patches import images_to_units
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class EESMM(MaskedImageModel):
+class EESMM(VisibleOnlyModel):
     """Masked image modelling with mixed images (Kang et al., 2025).
 
     `num_mixed` images are averaged into one (Algorithm 1), most mask units are hidden, the encoder
@@ -81,7 +80,6 @@ class EESMM(MaskedImageModel):
         seed=None,
         **kwargs,
     ):
-        super().__init__(backbone, ("loss_mixed", "loss_sources"), seed, **kwargs)
         if num_mixed < 2:
             raise ValueError(f"num_mixed must be at least 2 images, got {num_mixed}.")
         check_choice("mixing", mixing, ("mean", "views"))
@@ -89,38 +87,22 @@ class EESMM(MaskedImageModel):
         check_choice("decomposition", decomposition, ("subtract", "split"))
         check_choice("assignment", assignment, ("permutation_invariant", "fixed"))
         check_choice("loss", loss, ("mse", "l1"))
-        if decoder_depth < 1:
-            raise ValueError(
-                "decoder_depth must be at least 1, got 0: a visible-only encoder gives a linear "
-                "head nothing to predict hidden units from."
-            )
-        self.mask_ratio = mask_ratio
+        super().__init__(
+            backbone, mask_ratio, decoder_dim, decoder_depth, decoder_num_heads, mask_bank_size,
+            num_masks=1 if mask_sharing == "shared" else num_mixed,
+            images_per_unit=num_mixed if decomposition == "split" else 1,
+            loss_names=("loss_mixed", "loss_sources"),
+            seed=seed,
+            **kwargs,
+        )  # fmt: skip
         self.num_mixed = self.images_per_sample = num_mixed
         self.mix_weights = check_mix_weights(mix_weights, num_mixed)
         self.mixing, self.mask_sharing = mixing, mask_sharing
         self.decomposition, self.assignment = decomposition, assignment
         self.norm_pixels = norm_pixels
-        self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
-        self.decoder_num_heads = decoder_num_heads
         self.loss_kind = loss
         self.loss_weights = _check_loss_weights(loss_weights, num_mixed)
-        self.mask_bank_size = mask_bank_size
-
-        self.num_masks = 1 if mask_sharing == "shared" else num_mixed
-        self.mask_bank = MaskBank(
-            backbone.geometry, backbone.grid, mask_ratio, self.num_masks, mask_bank_size,
-            seed=self.seed, name="mask_bank",
-        )  # fmt: skip
-        unit_pixels = backbone.stride**2 * backbone.image_shape[-1]
-        self.unit_pixels = unit_pixels
-        self.decoder = TransformerDecoder(
-            backbone.grid,
-            unit_pixels * (num_mixed if decomposition == "split" else 1),
-            decoder_dim, decoder_depth, decoder_num_heads, name="decoder",
-        )  # fmt: skip
         self.view_seeds = keras.random.SeedGenerator(self.seed + 1)
-        self.mask_bank.build()
-        self.decoder.build((None, None, backbone.num_features))
         self.built = True
 
     def call(self, images, hidden=None, training=False):
@@ -134,19 +116,21 @@ class EESMM(MaskedImageModel):
         Returns:
             dict; M = ceil(B / num_mixed) mixes, N units of P numbers, the visible V first:
             `prediction (M, S, P or n * P)` on the S scored places (the last S of `order`);
-            `sources (M, n, N, P)` and `mixed (M, N, P)`, normalised pixels in `order`;
+            `sources (M, n, H, W, C)`, pixels; `mixed (M, N, P)`, normalised pixels in `order`;
             `hidden (n, N)`, 1 = hidden in that source, in `order`; `order (N,)`;
             `encoded (M, V, P)`, what the encoder saw; `weight (M,)`, 0 where a sample is no mix.
         """
         mask, visible = self._mask(hidden)
-        sources = group_images(self.backbone.normalization(images), self.num_mixed)
+        sources = group_images(ops.cast(images, "float32"), self.num_mixed)
         if self.mixing == "views":
             sources = self._views(sources)
-        units = ops.take(self.to_units(sources), mask["order"], axis=2)
-        shown = units[:, :, :visible]
+        # Normalisation is linear: that of the mix is the mix of the normalised sources.
+        mixed = self._units(mix(sources, self.mix_weights), mask["order"])
+        encoded = mixed[:, :visible]
         if self.mask_sharing == "independent":
+            shown = self._units(sources, mask["order"][:visible])
             shown = shown * (1 - mask["hidden"])[None, :, :visible, None]
-        encoded = mix(shown, self.mix_weights)
+            encoded = mix(shown, self.mix_weights)
 
         latent = self.backbone.encode_visible(encoded, mask["plan"], training=training)
         # Under independent masks an encoded unit is still hidden in some source.
@@ -156,21 +140,23 @@ class EESMM(MaskedImageModel):
         )
         return {
             "prediction": ops.cast(prediction, "float32"),
-            "sources": units,
-            "mixed": mix(units, self.mix_weights),
+            "sources": sources,
+            "mixed": mixed,
             "encoded": encoded,
             "hidden": mask["hidden"],
             "order": mask["order"],
-            "weight": _is_mix(images, units, self.num_mixed),
+            "weight": _is_mix(images, mixed, self.num_mixed),
         }
+
+    def _units(self, images, order):
+        """Pixel images `(..., H, W, C)` -> normalised units `(..., len(order), P)` in `order`."""
+        pixels = self.backbone.normalization(ops.reshape(images, (-1, *images.shape[-3:])))
+        units = ops.take(images_to_units(pixels, self.backbone.stride), order, axis=1)
+        return ops.reshape(units, (-1, *images.shape[1:-3], *units.shape[1:]))
 
     def _mask(self, hidden):
         """One mask, as a dict with `hidden (n, N)` in `order`, and its number of visible units."""
-        if hidden is None:
-            mask, visible = self.mask_bank.draw(), self.mask_bank.num_visible
-        else:
-            hidden = ops.convert_to_numpy(hidden).reshape(-1, self.mask_bank.num_units)
-            mask, (_, visible) = self.mask_bank.plan(hidden), masking.unit_order(hidden)
+        mask, visible = self.pick_mask(hidden)
         rows = ops.cast(ops.take(mask["hidden"], mask["order"], axis=1), "float32")
         rows = ops.broadcast_to(rows, (self.num_mixed, self.mask_bank.num_units))
         return {**mask, "hidden": rows}, visible
@@ -182,6 +168,21 @@ class EESMM(MaskedImageModel):
         ]
         return ops.stack(views, axis=1)
 
+    def _mixed_target(self, outputs, sources=None):
+        """The mix on the scored places: `(mixed, hidden, mean, scale)`.
+
+        With `norm_pixels` normalised by itself or, if given, by the spread of its `sources`.
+        """
+        first = outputs["order"].shape[0] - outputs["prediction"].shape[1]
+        mixed, hidden = outputs["mixed"][:, first:], outputs["hidden"][:, first:]
+        if not self.norm_pixels:
+            return mixed, hidden, ops.zeros_like(mixed[..., :1]), ops.ones_like(mixed[..., :1])
+        if sources is None:
+            mean, scale = losses.unit_statistics(mixed)
+        else:
+            mean, scale = losses.pooled_statistics(sources, mixed, self.mix_weights)
+        return (mixed - mean) / scale, hidden, mean, scale
+
     def decompose(self, outputs):
         """Targets and predictions on the scored places, in the space of the loss.
 
@@ -191,15 +192,11 @@ class EESMM(MaskedImageModel):
             `target * scale + mean`.
         """
         prediction = outputs["prediction"]
-        first = outputs["hidden"].shape[1] - prediction.shape[1]
-        sources, mixed = outputs["sources"][:, :, first:], outputs["mixed"][:, first:]
-        hidden = outputs["hidden"][:, first:]
-        mean, scale = ops.zeros_like(mixed[..., :1]), ops.ones_like(mixed[..., :1])
-        if self.norm_pixels:
-            split = self.decomposition == "split"
-            mean, scale = losses.mix_statistics(sources, mixed, self.mix_weights, pooled=split)
-            sources = (sources - mean[:, None]) / scale[:, None]
-            mixed = (mixed - mean) / scale
+        first = outputs["order"].shape[0] - prediction.shape[1]
+        sources = self._units(outputs["sources"], outputs["order"][first:])
+        split = self.decomposition == "split"
+        mixed, hidden, mean, scale = self._mixed_target(outputs, sources if split else None)
+        sources = (sources - mean[:, None]) / scale[:, None]
         if self.decomposition == "subtract":
             mixed_prediction = prediction
             predictions = losses.subtract_sources(prediction, sources, self.mix_weights)
@@ -224,11 +221,21 @@ class EESMM(MaskedImageModel):
         The mix is scored where any of its images is hidden, a source where it is hidden itself.
         `loss_sources` is the sum over the sources; the named terms are not weighted.
         """
-        parts = self.decompose(outputs)
-        errors = losses.unit_errors(parts["mixed_prediction"], parts["mixed"], self.loss_kind)
-        mixed = losses.masked_mean(errors, ops.max(parts["hidden"], axis=0))
-        errors = losses.unit_errors(parts["source_predictions"], parts["sources"], self.loss_kind)
-        sources = losses.masked_mean(errors, parts["hidden"])
+        kind = self.loss_kind
+        if self.decomposition == "subtract":
+            # `I_k_hat - I_k = (X_hat - X) / lambda_k`: the errors of the sources follow from that of
+            # the mix, and the sources are never cut into units. `decompose` has Eq. 5-6 as printed.
+            mixed, hidden, _, _ = self._mixed_target(outputs)
+            mixed_errors = losses.unit_errors(outputs["prediction"], mixed, kind)
+            lambdas = along_axis(self.mix_weights, rank=3)
+            errors = mixed_errors[:, None] / (lambdas**2 if kind == "mse" else lambdas)
+        else:
+            parts = self.decompose(outputs)
+            hidden = parts["hidden"]
+            mixed_errors = losses.unit_errors(parts["mixed_prediction"], parts["mixed"], kind)
+            errors = losses.unit_errors(parts["source_predictions"], parts["sources"], kind)
+        mixed = losses.masked_mean(mixed_errors, ops.max(hidden, axis=0))
+        sources = losses.masked_mean(errors, hidden)
         mixed = ops.mean(mixed * outputs["weight"])
         sources = ops.mean(sources * outputs["weight"][:, None], axis=0)
         total = self.loss_weights[0] * mixed
@@ -246,6 +253,7 @@ class EESMM(MaskedImageModel):
             C)`, the decomposed predictions where a source is hidden, the source elsewhere.
         """
         parts = self.decompose(outputs)
+        units = self._units(outputs["sources"], outputs["order"])
         mean, scale = parts["mean"], parts["scale"]
         hidden, count = outputs["hidden"], outputs["prediction"].shape[1]
         visible = outputs["encoded"].shape[1]
@@ -258,11 +266,11 @@ class EESMM(MaskedImageModel):
             return ops.concatenate([original[..., :first, :], last], axis=-2)
 
         def image(units):
-            return self.to_pixels(ops.take(units, ops.argsort(outputs["order"]), axis=-2))
+            return self.ordered_pixels(units, outputs["order"])
 
         grey = ops.zeros_like(outputs["mixed"][:, visible:])
         return {
-            "originals": image(outputs["sources"]),
+            "originals": image(units),
             "mixed": image(outputs["mixed"]),
             "masked": image(ops.concatenate([outputs["encoded"], grey], axis=1)),
             "mixed_reconstruction": image(
@@ -275,24 +283,15 @@ class EESMM(MaskedImageModel):
             "reconstructions": image(
                 fill(
                     parts["source_predictions"] * scale[:, None] + mean[:, None],
-                    outputs["sources"],
+                    units,
                     hidden,
                 )
             ),
         }
 
-    def sample_hidden(self, seed):
-        """A mask from a seed: `(num_masks, N)`, 1 = hidden."""
-        import numpy as np
-
-        return masking.sample_masks(
-            np.random.default_rng(seed), self.mask_bank.num_units, self.mask_ratio, self.num_masks
-        )
-
     def get_config(self):
         return {
             **super().get_config(),
-            "mask_ratio": self.mask_ratio,
             "num_mixed": self.num_mixed,
             "mix_weights": list(self.mix_weights),
             "mixing": self.mixing,
@@ -300,27 +299,23 @@ class EESMM(MaskedImageModel):
             "decomposition": self.decomposition,
             "assignment": self.assignment,
             "norm_pixels": self.norm_pixels,
-            "decoder_dim": self.decoder_dim,
-            "decoder_depth": self.decoder_depth,
-            "decoder_num_heads": self.decoder_num_heads,
             "loss": self.loss_kind,
             "loss_weights": list(self.loss_weights),
-            "mask_bank_size": self.mask_bank_size,
         }
 
 
-def _is_mix(images, units, num_mixed):
+def _is_mix(images, mixed, num_mixed):
     """`(M,)` ones, or zeros if the batch was too small to mix (known at run time only)."""
     batch = images.shape[0]
     if batch is None:
         enough = ops.cast(ops.shape(images)[0] >= num_mixed, "float32")
-        return ops.ones_like(units[:, 0, 0, 0]) * enough
+        return ops.ones_like(mixed[:, 0, 0]) * enough
     if batch < num_mixed:
         raise ValueError(
             f"A batch of {batch} images cannot be mixed by num_mixed={num_mixed}. Use larger "
             "batches, or drop the remainder of the dataset."
         )
-    return ops.ones_like(units[:, 0, 0, 0])
+    return ops.ones_like(mixed[:, 0, 0])
 
 
 def _check_loss_weights(loss_weights, num_mixed):

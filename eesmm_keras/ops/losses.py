@@ -25,33 +25,32 @@ def masked_mean(errors, hidden):
     return ops.sum(errors * hidden, axis=-1) / ops.maximum(ops.sum(hidden, axis=-1), 1.0)
 
 
-def mix_statistics(sources, mixed, weights, pooled):
-    """Mean and scale by which the targets of a mix are normalised, per unit.
+def unit_statistics(units):
+    """Mean and standard deviation (unbiased) of each unit: `(..., P)` -> two of `(..., 1)`."""
+    mean = ops.mean(units, axis=-1, keepdims=True)
+    # Unbiased, like the public MAE and GreenMIM code.
+    pixels = units.shape[-1]
+    variance = ops.mean(ops.square(units - mean), axis=-1, keepdims=True) * (pixels / (pixels - 1))
+    return mean, ops.sqrt(variance + VARIANCE_EPSILON)
 
-    All images of a mix share one affine map per unit, so that the normalised sources still mix
-    to the normalised mix and the algebra of decomposition holds.
+
+def pooled_statistics(sources, mixed, weights):
+    """Mean of the mix and the root mean square of its sources about it, per unit.
+
+    All images of a mix share one affine map per unit, so that the normalised sources still mix to
+    the normalised mix. Where the mix is flat but its sources are not (black on white), its own
+    deviation would blow their targets up; with this scale they stay of order one.
 
     Args:
         sources: `(M, n, N, P)` pixels. mixed: `(M, N, P)`, their weighted sum.
         weights: the n lambdas.
-        pooled: False takes the standard deviation of the mix itself (MAE's normalisation of X).
-            True takes the root mean square of the sources about the mix's mean: where the mix is
-            flat but its sources are not (black on white), their targets stay of order one.
 
     Returns:
         `(mean, scale)`, each `(M, N, 1)`.
     """
     mean = ops.mean(mixed, axis=-1, keepdims=True)
-    if pooled:
-        spread = ops.mean(ops.square(sources - mean[:, None]), axis=-1, keepdims=True)
-        variance = mix(spread, weights)
-    else:
-        # Unbiased, like the public MAE and GreenMIM code.
-        pixels = mixed.shape[-1]
-        variance = ops.mean(ops.square(mixed - mean), axis=-1, keepdims=True) * (
-            pixels / (pixels - 1)
-        )
-    return mean, ops.sqrt(variance + VARIANCE_EPSILON)
+    spread = ops.mean(ops.square(sources - mean[:, None]), axis=-1, keepdims=True)
+    return mean, ops.sqrt(mix(spread, weights) + VARIANCE_EPSILON)
 
 
 def subtract_sources(mixed_prediction, sources, weights):

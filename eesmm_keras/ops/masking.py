@@ -3,13 +3,15 @@
 import numpy as np
 
 
-def num_hidden(num_units, mask_ratio):
-    """Number of hidden units: `mask_ratio * num_units` rounded to the nearest, halves up.
+def num_hidden(num_units, mask_ratio, up=False):
+    """Number of hidden units: `mask_ratio * num_units` rounded to the nearest, or always `up`.
 
     Raises:
         ValueError: if nothing would be hidden or nothing would stay visible.
     """
-    hidden = int(np.floor(num_units * mask_ratio + 0.5))
+    # 1e-9: 0.6 * 5 is a hair above 3.
+    wanted = num_units * mask_ratio
+    hidden = int(np.ceil(wanted - 1e-9)) if up else int(np.floor(wanted + 0.5))
     if not 0 < hidden < num_units:
         raise ValueError(
             f"mask_ratio={mask_ratio} hides {hidden} of {num_units} mask units. At least one must "

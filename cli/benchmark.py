@@ -1,0 +1,72 @@
+import click
+
+
+def _names(context, parameter, value):
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+@click.command("benchmark")
+@click.option("--backbone", default="swin_tiny", show_default=True, metavar="NAME")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--image-size", type=click.IntRange(min=1), help="Default: the encoder's.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Timed steps of each case.",
+)
+@click.option(
+    "--methods",
+    default="eesmm,eesmm:num_mixed=3,eesmm:num_mixed=4,greenmim,simmim",
+    show_default=True,
+    callback=_names,
+    metavar="NAME[:KEY=VALUE],...",
+)
+@click.option(
+    "--backends",
+    default="tensorflow",
+    show_default=True,
+    callback=_names,
+    metavar="NAME,...",
+    help="tensorflow, jax, torch.",
+)
+@click.option(
+    "--jit",
+    type=click.Choice(["off", "on", "both"]),
+    default="both",
+    show_default=True,
+    help="Compiled steps, where the framework leaves a choice.",
+)
+@click.option(
+    "--peer/--no-peer",
+    default=True,
+    show_default=True,
+    help="PyTorch's SimMIM on transformers' Swin.",
+)
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
+)
+@click.option(
+    "--out",
+    default="runs/benchmark",
+    show_default=True,
+    metavar="DIR",
+    help="For results.csv and results.md.",
+)
+def command(batch_size, **options):  # fmt: skip
+    """Images per second of whole training steps, interleaved, against the fastest dense one.
+
+    \b
+    eesmm benchmark                                       Swin-T, TensorFlow, with the peer
+    eesmm benchmark --backbone swin_base --batch-size 16 --methods eesmm,simmim --jit off
+    eesmm benchmark --backends tensorflow,jax,torch --methods eesmm,simmim --no-peer
+
+    Each case is a process of its own and takes turns with the first dense one, step by step.
+    """
+    from eesmm_keras.benchmarking.throughput import benchmark
+
+    benchmark(batch=batch_size, say=click.echo, **options)
