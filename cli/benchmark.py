@@ -14,7 +14,7 @@ def _names(context, parameter, value):
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Timed steps of each case.",
+    help="Timed turns of each case.",
 )
 @click.option(
     "--methods",
@@ -65,7 +65,8 @@ def command(batch_size, **options):  # fmt: skip
     eesmm benchmark --backbone swin_base --batch-size 16 --methods eesmm,simmim --jit off
     eesmm benchmark --backends tensorflow,jax,torch --methods eesmm,simmim --no-peer
 
-    Each case is a process of its own and takes turns with the first dense one, step by step.
+    Each case is a process of its own and takes turns with the first dense one, two seconds or one step
+    each.
     """
     from eesmm_keras.benchmarking.throughput import benchmark
 

@@ -8,6 +8,10 @@ from eesmm_keras.cli._options import data_option, settings_from, training_option
 @click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
 @training_options
 @click.option("--init-from", metavar="RUN|FILE", help="Start from the encoder of another run.")
+@click.option("--probe-data", metavar="DATA", help="Labelled images: kNN accuracy while training.")
+@click.option(
+    "--probe-every", type=int, metavar="N", help="Epochs between two probes. Default: 10."
+)
 def command(**options):
     """Pre-train an encoder on images without labels.
 

@@ -9,13 +9,17 @@ import importlib
 from eesmm_keras._version import __version__
 
 _PUBLIC = {
+    "DMJD": "eesmm_keras.methods.dmjd",
     "EESMM": "eesmm_keras.methods.eesmm",
     "GreenMIM": "eesmm_keras.methods.greenmim",
     "ImageClassifier": "eesmm_keras.tasks.image_classifier",
     "LayerDecayAdamW": "eesmm_keras.training.optimizer",
+    "MAE": "eesmm_keras.methods.mae",
     "MaskedImageModel": "eesmm_keras.methods._base",
+    "MixMIM": "eesmm_keras.methods.mixmim",
     "SimMIM": "eesmm_keras.methods.simmim",
     "SwinBackbone": "eesmm_keras.backbones.swin",
+    "ViTBackbone": "eesmm_keras.backbones.vit",
     "export_model": "eesmm_keras.exports",
     "load_model": "eesmm_keras.saving",
 }

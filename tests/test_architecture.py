@@ -18,7 +18,7 @@ RANKS = [
     {"methods", "tasks", "data"},
     {"pictures", "saving", "evaluation"},
     {"training"},
-    {"exports", "benchmarking"},
+    {"exports", "benchmarking", "comparison"},
     {"cli"},
 ]
 # `load_model` must register every public class, the optimizer too.

@@ -29,10 +29,39 @@ def _swin_presets():
         "image_shape": (64, 64, 3),
         "patch_size": 4,
     }
+    # MixMIM's encoder: large windows, no shift, absolute positions.
+    mixmim = {"shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7)}
+    for size, dim, heads in (("base", 128, 4), ("large", 192, 6), ("huge", 352, 11)):
+        presets[f"mixmim_{size}"] = {
+            **mixmim,
+            "embed_dim": dim,
+            "depths": (2, 2, 18, 2),
+            "num_heads": (heads, 2 * heads, 4 * heads, 8 * heads),
+        }
+    presets["mixmim_mini_32"] = {
+        **presets["swin_mini_32"], **mixmim, "window_size": (8, 8, 4),
+    }  # fmt: skip
     return presets
 
 
 SWIN_PRESETS = _swin_presets()
+
+VIT_PRESETS = {
+    # Widths, blocks and heads of DeiT and MAE.
+    "vit_tiny": {"dim": 192, "depth": 12, "num_heads": 3},
+    "vit_small": {"dim": 384, "depth": 12, "num_heads": 6},
+    "vit_base": {"dim": 768, "depth": 12, "num_heads": 12},
+    "vit_large": {"dim": 1024, "depth": 24, "num_heads": 16},
+    # For small images: mask units of 4 and 8 pixels.
+    "vit_mini_32": {
+        "image_shape": (32, 32, 3), "patch_size": 4, "dim": 192, "depth": 6, "num_heads": 6,
+    },
+    "vit_mini_64": {
+        "image_shape": (64, 64, 3), "patch_size": 8, "dim": 192, "depth": 6, "num_heads": 6,
+    },
+}  # fmt: skip
+
+PRESETS = {**SWIN_PRESETS, **VIT_PRESETS}
 
 
 def default_backbone(data):

@@ -3,15 +3,30 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.backbones.presets import SWIN_PRESETS
+from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
 from eesmm_keras.layers.swin_stage import SwinStage
 from eesmm_keras.names import unknown_name
-from eesmm_keras.ops.grouping import StageGeometry
+from eesmm_keras.ops.grouping import GroupPlanner, StageGeometry
 from eesmm_keras.ops.patches import patchify, units_to_nested_patches
+from eesmm_keras.ops.positions import sincos_positions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalization_layer(include, mean, std):
+    """Pixels 0..255 to normalised ones; or nothing, where the caller does it."""
+    # Pixels keep float32 whatever the policy: half precision would round them.
+    if not include:
+        return keras.layers.Identity(dtype="float32", name="normalization")
+    return keras.layers.Rescaling(
+        scale=[1 / (255 * s) for s in std],
+        offset=[-m / s for m, s in zip(mean, std, strict=True)],
+        dtype="float32",
+        name="normalization",
+    )
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -38,7 +53,9 @@ class SwinBackbone(keras.Model):
         depths: blocks of each stage.
         num_heads: attention heads of each stage.
         window_size: side of an attention window in tokens. Where a stage's map is not larger than
-            that, it is one window without shift.
+            that, it is one window without shift. One number, or one a stage.
+        shift: whether every second block uses shifted windows.
+        positions: None, or "sincos": fixed absolute positions on the patch tokens (MixMIM).
         patch_size: side of a patch in pixels.
         mlp_ratio: width of a block's MLP over its input.
         qkv_bias: bias in the query, key and value projections.
@@ -66,6 +83,8 @@ class SwinBackbone(keras.Model):
         depths=(2, 2, 6, 2),
         num_heads=(3, 6, 12, 24),
         window_size=7,
+        shift=True,
+        positions=None,
         patch_size=4,
         mlp_ratio=4.0,
         qkv_bias=True,
@@ -84,7 +103,9 @@ class SwinBackbone(keras.Model):
             "embed_dim": embed_dim,
             "depths": tuple(depths),
             "num_heads": tuple(num_heads),
-            "window_size": window_size,
+            "window_size": window_size if isinstance(window_size, int) else tuple(window_size),
+            "shift": shift,
+            "positions": positions,
             "patch_size": patch_size,
             "mlp_ratio": mlp_ratio,
             "qkv_bias": qkv_bias,
@@ -101,19 +122,14 @@ class SwinBackbone(keras.Model):
         height, width, _ = config["image_shape"]
 
         # === Layers ===
-        # Pixels keep float32 whatever the policy: half precision would round them.
-        normalization = (
-            keras.layers.Rescaling(
-                scale=[1 / (255 * s) for s in std],
-                offset=[-m / s for m, s in zip(mean, std, strict=True)],
-                dtype="float32",
-                name="normalization",
-            )
-            if include_normalization
-            else keras.layers.Identity(dtype="float32", name="normalization")
-        )
+        normalization = normalization_layer(include_normalization, mean, std)
         patch_embedding = PatchEmbedding(embed_dim, dtype=dtype, name="patch_embedding")
         embedding_drop = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")
+        absolute = None
+        if positions:
+            places = sincos_positions((height // patch_size, width // patch_size), embed_dim)
+            absolute = FixedPositions(places, dtype=dtype, name="positions")
+        windows = (window_size,) * len(depths) if isinstance(window_size, int) else window_size
         rates = np.linspace(0, drop_path, sum(depths)).tolist()
         stages, mergings, geometry = [], [], []
         for number, depth in enumerate(depths):
@@ -122,19 +138,22 @@ class SwinBackbone(keras.Model):
             first = sum(depths[:number])
             stages.append(
                 SwinStage(
-                    rows, cols, dim, depth, num_heads[number], window_size,
+                    rows, cols, dim, depth, num_heads[number], windows[number],
                     rates[first : first + depth], mlp_ratio, qkv_bias, dropout, attention_dropout,
-                    dtype=dtype, name=f"stage_{number}",
+                    shift, dtype=dtype, name=f"stage_{number}",
                 )
             )  # fmt: skip
-            geometry.append(StageGeometry(rows, cols, stride // cell, window_size, dim, depth))
+            geometry.append(
+                StageGeometry(rows, cols, stride // cell, windows[number], dim, depth, shift)
+            )
             if number < len(depths) - 1:
                 mergings.append(PatchMerging(dtype=dtype, name=f"merging_{number}"))
         norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
 
         # === Functional model ===
         images = keras.Input(shape=config["image_shape"], name="images")
-        x = embedding_drop(patch_embedding(patchify(normalization(images), patch_size)))
+        x = patch_embedding(patchify(normalization(images), patch_size))
+        x = embedding_drop(_add_positions(absolute, x))
         pyramid = {}
         first_level = patch_size.bit_length() - 1
         for number, stage in enumerate(stages):
@@ -157,6 +176,7 @@ class SwinBackbone(keras.Model):
         self.mean, self.std = config["mean"], config["std"]
         self.normalization = normalization
         self.patch_embedding, self.embedding_drop = patch_embedding, embedding_drop
+        self.positions = absolute
         self.stages, self.mergings, self.norm = stages, mergings, norm
         self.geometry = tuple(geometry)
         self.pyramid_outputs = pyramid
@@ -176,29 +196,48 @@ class SwinBackbone(keras.Model):
             `(B, V, C)`: the last stage's token of each visible unit, after the final norm.
         """
         x = units_to_nested_patches(units, self.stride, self.patch_size)
-        x = self.embedding_drop(self.patch_embedding(x), training=training)
-        return self.encode_tokens(x, plan, training)
+        x = self.patch_embedding(x)
+        if self.positions:
+            x = self.positions(x, places=plan["tokens"])
+        return self._run(self.embedding_drop(x, training=training), plan, None, training)
 
-    def embed(self, pixels, training=False):
-        """Patch tokens `(B, H / patch, W / patch, dim)` of *normalised* pixels `(B, H, W, C)`."""
-        x = self.patch_embedding(patchify(pixels, self.patch_size))
-        return self.embedding_drop(x, training=training)
+    def embed(self, pixels):
+        """Patch tokens `(B, H / patch, W / patch, dim)` of *normalised* pixels, no positions yet."""
+        return self.patch_embedding(patchify(pixels, self.patch_size))
 
-    def encode_tokens(self, x, plan=None, training=False):
-        """All stages: patch tokens of a map (or, with a plan, of visible units) to encoded ones.
+    def encode_tokens(self, x, side=None, training=False):
+        """Patch tokens of a whole map, see `embed`, to encoded ones.
 
         Args:
-            x: `(B, H / patch, W / patch, dim)`, or `(B, T, dim)` in nested order with `plan`.
+            x: `(B, H / patch, W / patch, dim)`.
+            side: optional float tensor `(1, rows, cols, 1)` over the mask units, 0 or 1: tokens attend
+                to those of their own side only (MixMIM).
 
         Returns:
-            `(B, H / stride, W / stride, C)`, or `(B, V, C)` with `plan`.
+            `(B, H / stride, W / stride, C)`.
         """
+        x = self.embedding_drop(_add_positions(self.positions, x), training=training)
+        return self._run(x, None, side, training)
+
+    def _run(self, x, plan, side, training):
         for number, stage in enumerate(self.stages):
             groups = None if plan is None else plan[f"stage_{number}"]
-            x = stage(x, groups=groups, training=training)
+            sides = None
+            if side is not None:
+                repeats = self.geometry[number].side
+                sides = ops.repeat(ops.repeat(side, repeats, axis=1), repeats, axis=2)
+            x = stage(x, groups=groups, side=sides, training=training)
             if number < len(self.mergings):
                 x = self.mergings[number](x)
         return self.norm(x)
+
+    def planner(self, examples):
+        """`GroupPlanner` that makes the plans of `encode_visible`.
+
+        Args:
+            examples: sequence of int arrays of visible units, all of one length.
+        """
+        return GroupPlanner(self.geometry, self.grid, examples, tokens=bool(self.positions))
 
     def feature_extractor(self):
         """Model with the same weights: images -> {"pooled", "feature_map", "P2", "P3", ...}."""
@@ -254,6 +293,15 @@ class SwinBackbone(keras.Model):
         return cls(**config)
 
 
+def _add_positions(positions, x):
+    """Absolute positions, if any, on a map `(B, H, W, C)`."""
+    if positions is None:
+        return x
+    return ops.reshape(
+        positions(ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))), (-1, *x.shape[1:])
+    )
+
+
 def _check_sizes(config, stride):
     height, width, _ = config["image_shape"]
     if height % stride or width % stride or not height or not width:
@@ -270,5 +318,13 @@ def _check_sizes(config, stride):
         )
     if config["patch_size"] & (config["patch_size"] - 1):
         raise ValueError(f"patch_size must be a power of two, got {config['patch_size']}.")
-    if config["window_size"] < 1:
-        raise ValueError(f"window_size must be at least 1, got {config['window_size']}.")
+    windows = config["window_size"]
+    if isinstance(windows, int):
+        windows = (windows,) * len(config["depths"])
+    if min(windows) < 1 or len(windows) != len(config["depths"]):
+        raise ValueError(
+            "window_size must be a number of at least 1, or one such number a stage; got "
+            f"{config['window_size']} for {len(config['depths'])} stages."
+        )
+    if config["positions"] not in (None, "sincos"):
+        raise ValueError(f"positions must be None or 'sincos', got {config['positions']!r}.")

@@ -5,6 +5,8 @@ of groups: attention is counted over the pairs that may see each other. So the r
 counts bounds the speed that hiding units can give. (A training step is three forward passes' worth.)
 """
 
+import itertools
+
 import numpy as np
 
 from eesmm_keras.methods._visible import VisibleOnlyModel
@@ -15,12 +17,23 @@ from eesmm_keras.ops.grouping import find_pieces
 _MASKS = 16
 
 
-def swin_macs(backbone, visible_units=None):
-    """MACs of a `SwinBackbone` on one image.
+def backbone_macs(backbone, visible_units=None):
+    """MACs of an encoder on one image.
 
     Args:
         visible_units: int array of the mask units that are encoded; None encodes all of them.
     """
+    if hasattr(backbone, "geometry"):
+        return _swin_macs(backbone, visible_units)
+    config = backbone.get_config()
+    units = backbone.grid[0] * backbone.grid[1] if visible_units is None else len(visible_units)
+    tokens, dim = units + backbone.num_prefix_tokens, backbone.num_features
+    block = tokens * dim * dim * (4 + 2 * config["mlp_ratio"]) + 2 * tokens**2 * dim
+    pixels = backbone.stride**2 * backbone.image_shape[-1]
+    return int(units * pixels * dim + backbone.num_blocks * block)
+
+
+def _swin_macs(backbone, visible_units):
     units = np.arange(backbone.grid[0] * backbone.grid[1])
     units = units if visible_units is None else np.asarray(visible_units)
     config = backbone.get_config()
@@ -48,17 +61,29 @@ def decoder_macs(decoder, num_features, visible, scored):
 
 
 def method_macs(model):
-    """Forward MACs of a pre-training method for one image."""
-    backbone = model.backbone
-    if not isinstance(model, VisibleOnlyModel):
-        head = model.num_hidden * backbone.num_features * model.head.units
-        return swin_macs(backbone) + head
-    rng, bank = np.random.default_rng(0), model.mask_bank
-    counts = []
+    """Forward MACs of a pre-training method for one image and step."""
+    if isinstance(model, VisibleOnlyModel):
+        return _visible_only_macs(model)
+    backbone, features = model.backbone, model.backbone.num_features
+    total = backbone_macs(backbone)
+    if hasattr(model, "head"):
+        return total + model.num_hidden * features * model.head.units
+    # MixMIM decodes two sequences; each is scored where the other was visible.
+    visible = model.num_units - model.num_hidden
+    total += decoder_macs(model.decoder, features, visible, model.num_hidden)
+    return total + decoder_macs(model.decoder, features, model.num_hidden, visible)
+
+
+def _visible_only_macs(model):
+    backbone, bank, features = model.backbone, model.mask_bank, model.backbone.num_features
+    rng, counts = np.random.default_rng(0), []
     for _ in range(_MASKS):
-        hidden = masking.sample_masks(rng, bank.num_units, model.mask_ratio, model.num_masks)
-        order, visible = masking.unit_order(hidden)
-        counts.append(swin_macs(backbone, order[:visible]))
-    scored = bank.num_units - (visible if model.num_masks == 1 else 0)
-    decoder = decoder_macs(model.decoder, backbone.num_features, visible, scored)
-    return (np.mean(counts) + decoder) / model.images_per_sample
+        for hidden in model.sampler(rng):
+            order, visible = masking.unit_order(hidden)
+            counts.append(backbone_macs(backbone, order[:visible]))
+    scored = bank.num_units - (visible if model.sampler.num_masks == 1 else 0)
+    total = np.mean(counts) + decoder_macs(model.decoder, features, visible, scored)
+    if getattr(model, "projector", None):
+        widths = [features, *(layer.units for layer in model.projector.dense)]
+        total += visible * sum(a * b for a, b in itertools.pairwise(widths))
+    return total * model.num_views / model.images_per_sample

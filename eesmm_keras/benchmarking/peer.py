@@ -34,7 +34,7 @@ def peer(spec):
         torch.tensor(x, device=device).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD)
     )
     units, repeat = (size // stride) ** 2, stride // patch
-    hidden = num_hidden(units, 0.6, up=True)
+    hidden = num_hidden(units, 0.6, "up")
     rng = np.random.default_rng(0)
     dtype = _DTYPES[spec["precision"]]
     autocast = torch.autocast(device, getattr(torch, dtype or "float32"), enabled=bool(dtype))

@@ -3,8 +3,8 @@
 Every case (a method on a framework, compiled or not) lives in a process of its own, so that its peak
 memory and first call are its own too. Frameworks keep their memory between steps, so not all cases fit
 into a machine at once: one case, the anchor, lives through the whole run, and every other one takes
-turns with it, a step each. Speeds are the anchor's, times the median ratio of neighbouring steps: noise
-and drift of the machine hit both sides alike.
+turns with it, two seconds or a step each. Speeds are the anchor's, times the median ratio of
+neighbouring turns: noise and drift of the machine hit both sides alike.
 """
 
 import csv
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from eesmm_keras.backbones.presets import SWIN_PRESETS
+from eesmm_keras.backbones.presets import PRESETS, SWIN_PRESETS
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import names as method_names
 from eesmm_keras.names import unknown_name
@@ -157,7 +157,7 @@ def measure(cases, settings, repeats, say=print):
 
     Args:
         settings: dict with `backbone`, `image_size`, `batch`, `precision`.
-        repeats: steps of each case that are timed, after its first call and one more.
+        repeats: turns of each case that are timed, after its first call and one more turn.
 
     Returns:
         The anchor: the first dense case, or else the first case.
@@ -264,12 +264,14 @@ def benchmark(
     Raises:
         UserError: unknown names, missing packages, or a folder that cannot be written.
     """
-    if backbone not in SWIN_PRESETS:
-        raise UserError(unknown_name("backbone", backbone, SWIN_PRESETS))
+    if backbone not in PRESETS:
+        raise UserError(unknown_name("backbone", backbone, PRESETS))
+    if peer and (backbone not in SWIN_PRESETS or backbone.startswith("mixmim")):
+        raise UserError(f"The peer is a Swin; with --backbone {backbone} say --no-peer.")
     cases = make_cases(methods, backends, jit, peer)
     settings = {
         "backbone": backbone,
-        "image_size": image_size or SWIN_PRESETS[backbone]["image_shape"][0],
+        "image_size": image_size or PRESETS[backbone].get("image_shape", (224,))[0],
         "batch": batch,
         "precision": precision,
     }
@@ -287,7 +289,7 @@ def benchmark(
         writer.writeheader()
         writer.writerows(table)
     title = f"{backbone}, {settings['image_size']} pixels, batch {batch}, {precision}, "
-    text = f"{title}medians of {repeats} pairs of steps\n\n{as_table(table)}\n"
+    text = f"{title}medians of {repeats} pairs of turns\n\n{as_table(table)}\n"
     (out / "results.md").write_text(text)
     say(f"\n{text}")
     return table

@@ -38,6 +38,24 @@ class ImageSource:
     def __len__(self):
         return len(self._items)
 
+    def take(self, indices):
+        """A source of some of these images, with the same classes.
+
+        Args:
+            indices: int array, in the order wanted.
+        """
+        indices = [int(i) for i in indices]
+        array = isinstance(self._items, np.ndarray)
+        return ImageSource(
+            self.name,
+            self._items[indices] if array else [self._items[i] for i in indices],
+            None if self.labels is None else self.labels[indices],
+            self.class_names,
+            self.note,
+            self.bad,
+            None if self._ids is None else [self._ids[i] for i in indices],
+        )
+
     def describe(self, i):
         """What to call image `i` in a message: its path or its id."""
         return str(self._items[i]) if self._ids is None else self._ids[i]
@@ -151,6 +169,31 @@ def stratified_split(labels, fraction, seed):
             "Add images, or give a separate val/ folder."
         )
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def limit_source(source, limit=None, share=None, seed=0):
+    """A random part of a source, the same share of every class where there are labels.
+
+    Args:
+        source: `ImageSource`.
+        limit: int, images wanted; None for no limit.
+        share: in (0, 1], share of every class instead, at least one image each; None for all.
+        seed: int >= 0: the part is a function of it.
+
+    Returns:
+        `ImageSource`, the same one if nothing is left out.
+    """
+    if share is None:
+        share = 1.0 if limit is None else min(1.0, limit / len(source))
+    if share >= 1:
+        return source
+    labels = np.zeros(len(source), np.int64) if source.labels is None else source.labels
+    kept = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(1, round(share * len(members)))
+        kept.append(np.random.default_rng((seed, int(label))).permutation(members)[:count])
+    return source.take(np.sort(np.concatenate(kept)))
 
 
 def piece_indices(piece, labels, count, val_fraction, seed):

@@ -2,11 +2,11 @@
 
 from eesmm_keras.data._digits import open_digits
 from eesmm_keras.data._folder import open_folder
-from eesmm_keras.data._source import ImageSource
+from eesmm_keras.data._source import ImageSource, limit_source
 from eesmm_keras.data._tfds import open_tfds
 from eesmm_keras.data.errors import DataError
 
-__all__ = ["ImageSource", "open_source"]
+__all__ = ["ImageSource", "limit_source", "open_source"]
 
 
 def open_source(spec, split=None, *, data_dir=None, val_fraction=0.2, seed=0, labelled=False):

@@ -18,14 +18,26 @@ class TransformerDecoder(keras.layers.Layer):
         grid: `(rows, cols)` of mask units, N in all.
         output_dim: numbers predicted a unit.
         dim, depth, num_heads, mlp_ratio: of the transformer blocks.
+        num_prefix: tokens that come before the visible ones (a class token); they get no position.
 
-    Call: `latent (B, V, C)`, `order (N,)` with the visible units first, and `first_scored`: the head
-        runs on the places `order[first_scored:]` only. Returns `(B, N - first_scored, output_dim)`.
+    Call: `latent (B, num_prefix + V, C)`, `order (N,)` or `(B, N)` with the visible units first, and
+        `first_scored`: the head runs on the places `order[first_scored:]` only. Returns
+        `(B, N - first_scored, output_dim)`.
     """
 
-    def __init__(self, grid, output_dim, dim=512, depth=1, num_heads=16, mlp_ratio=4.0, **kwargs):
+    def __init__(
+        self,
+        grid,
+        output_dim,
+        dim=512,
+        depth=1,
+        num_heads=16,
+        mlp_ratio=4.0,
+        num_prefix=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.grid, self.output_dim = tuple(grid), output_dim
+        self.grid, self.output_dim, self.num_prefix = tuple(grid), output_dim, num_prefix
         self.dim, self.depth, self.num_heads, self.mlp_ratio = dim, depth, num_heads, mlp_ratio
         shared = {"dtype": self.dtype_policy}
         init = keras.initializers.GlorotUniform
@@ -53,14 +65,19 @@ class TransformerDecoder(keras.layers.Layer):
 
     def call(self, latent, order, first_scored, training=None):
         x = self.embed(latent)
-        missing = self.grid[0] * self.grid[1] - latent.shape[1]
+        prefix = self.num_prefix
+        missing = self.grid[0] * self.grid[1] - (latent.shape[1] - prefix)
         token = ops.cast(self.mask_token, x.dtype)
         token = ops.broadcast_to(token, (ops.shape(x)[0], missing, self.dim))
         positions = ops.take(ops.convert_to_tensor(self.positions), order, axis=0)
-        x = ops.concatenate([x, token], axis=1) + ops.cast(positions, x.dtype)
+        positions = ops.cast(positions, x.dtype)
+        if prefix:
+            rank = len(positions.shape)
+            positions = ops.pad(positions, ((0, 0),) * (rank - 2) + ((prefix, 0), (0, 0)))
+        x = ops.concatenate([x, token], axis=1) + positions
         for block in self.blocks:
             x = block(x, training=training)
-        return self.head(self.norm(x[:, first_scored:]))
+        return self.head(self.norm(x[:, prefix + first_scored :]))
 
     def get_config(self):
         return {
@@ -71,4 +88,5 @@ class TransformerDecoder(keras.layers.Layer):
             "depth": self.depth,
             "num_heads": self.num_heads,
             "mlp_ratio": self.mlp_ratio,
+            "num_prefix": self.num_prefix,
         }

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.ops.grouping import GroupPlanner
-from eesmm_keras.ops.masking import common_union_size, num_hidden, sample_masks, unit_order
+from eesmm_keras.ops.masking import unit_order
 
 # Masks from which the group sizes are chosen.
 _EXAMPLES = 128
@@ -20,37 +19,28 @@ class MaskBank(keras.layers.Layer):
     function of its arguments and of `epoch`, so its weights are never written to checkpoints.
 
     Args:
-        geometry: `StageGeometry` of each stage of the encoder.
-        grid: `(rows, cols)` of mask units.
-        mask_ratio: share of the units that is hidden.
-        num_masks: 1 for a mask that the images of a mix share, else one independent mask each.
-        size: number of masks.
+        make_planner: function from examples (a list of int arrays of visible units, all of one
+            length) to the encoder's planner, for example `SwinBackbone.planner`.
+        sampler: draws the masks of a step, see `ops.masking.MaskSampler`.
+        size: number of draws that the bank holds.
         seed: int; masks and picks follow from it.
 
-    `draw()` returns a dict of tensors, one mask with its plan:
+    `draw()` returns a list with one dict of tensors a view, its masks with their plan:
         `hidden (num_masks, N)` float32, 1 = hidden; `order (N,)`, visible units first; `plan`, the
         groups of every stage (see `GroupPlanner.plan`).
     """
 
-    def __init__(self, geometry, grid, mask_ratio, num_masks=1, size=256, seed=0, **kwargs):
+    def __init__(self, make_planner, sampler, size=256, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.geometry, self.grid = tuple(geometry), tuple(grid)
-        self.mask_ratio, self.num_masks, self.size, self.seed = mask_ratio, num_masks, size, seed
-        self.num_units = self.grid[0] * self.grid[1]
-        hidden = num_hidden(self.num_units, mask_ratio)
-        self.num_visible = common_union_size(self.num_units, hidden, num_masks)
+        self._make_planner, self.sampler = make_planner, sampler
+        self.size, self.seed = size, seed
+        self.num_units, self.num_visible = sampler.num_units, sampler.num_visible
         rng = np.random.default_rng((seed, 0))
-        self._planner = GroupPlanner(
-            self.geometry, self.grid,
-            [self._visible(self._draw(rng)) for _ in range(min(size, _EXAMPLES))],
-        )  # fmt: skip
+        draws = [sampler(rng) for _ in range(min(size, _EXAMPLES))]
+        self._planner = make_planner(
+            [unit_order(hidden)[0][: self.num_visible] for views in draws for hidden in views]
+        )
         self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def _draw(self, rng):
-        return sample_masks(rng, self.num_units, self.mask_ratio, self.num_masks)
-
-    def _visible(self, hidden):
-        return unit_order(hidden)[0][: self.num_visible]
 
     def build(self, input_shape=None):
         entries, table = self._make(epoch=0)
@@ -67,10 +57,10 @@ class MaskBank(keras.layers.Layer):
         rng = np.random.default_rng((self.seed, 1, epoch))
         entries = []
         while len(entries) < self.size:
-            entry = self.plan(self._draw(rng), self._planner)
+            views = [self.plan(hidden, self._planner) for hidden in self.sampler(rng)]
             # The few masks that need more groups than planned are drawn again.
-            if entry is not None:
-                entries.append(entry)
+            if None not in views:
+                entries.append(views)
         rows = [
             np.concatenate([array.reshape(-1) for array in keras.tree.flatten(entry)])
             for entry in entries
@@ -82,7 +72,7 @@ class MaskBank(keras.layers.Layer):
         self.table.assign(self._make(epoch)[1])
 
     def plan(self, hidden, planner=None):
-        """Entry for a mask of the caller's choice, planned on the host.
+        """One view's entry for a mask of the caller's choice, planned on the host.
 
         Args:
             hidden: `(num_masks, N)`, 1 = hidden, with any number of visible units.
@@ -95,30 +85,31 @@ class MaskBank(keras.layers.Layer):
             ValueError: wrong shape, or nothing visible, or nothing hidden.
         """
         hidden = np.asarray(hidden)
-        if hidden.shape != (self.num_masks, self.num_units):
+        expected = (self.sampler.num_masks, self.num_units)
+        if hidden.shape != expected:
             raise ValueError(
-                f"hidden must be ({self.num_masks}, {self.num_units}): one row a mask, one column "
-                f"a mask unit, 1 = hidden. Got shape {hidden.shape}."
+                f"hidden must be {expected}: one row a mask, one column a mask unit, 1 = hidden. "
+                f"Got shape {hidden.shape}."
             )
         order, visible = unit_order(hidden)
         if visible == 0 or not hidden.any():
             raise ValueError("hidden must leave at least one unit visible and hide at least one.")
-        planner = planner or GroupPlanner(self.geometry, self.grid, [order[:visible]])
+        planner = planner or self._make_planner([order[:visible]])
         plan = planner.plan(order[:visible])
         if plan is None:
             return None
         return {"hidden": hidden.astype("int32"), "order": order.astype("int32"), "plan": plan}
 
     def draw(self):
-        """One mask with its plan: see the class."""
+        """The masks of a step with their plans: see the class."""
         pick = keras.random.randint((), 0, self.size, seed=self.seed_generator)
         row, start, arrays = ops.take(self.table, pick, axis=0), 0, []
         for shape in self._shapes:
             stop = start + math.prod(shape)
             arrays.append(ops.reshape(row[start:stop], shape))
             start = stop
-        entry = keras.tree.pack_sequence_as(self._template, arrays)
-        return {**entry, "hidden": ops.cast(entry["hidden"], "float32")}
+        views = keras.tree.pack_sequence_as(self._template, arrays)
+        return [{**view, "hidden": ops.cast(view["hidden"], "float32")} for view in views]
 
     def save_own_variables(self, store):
         """Nothing: the masks follow from the configuration."""

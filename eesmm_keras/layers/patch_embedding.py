@@ -3,33 +3,38 @@ import keras
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class PatchEmbedding(keras.layers.Layer):
-    """Linear projection of patch pixels, then layer normalisation.
+    """Linear projection of patch pixels, then (in Swin) layer normalisation.
 
     It takes patches, not images (see `ops.patches`), so that the dense and the sparse path share
     it: the same as a convolution whose stride is its kernel size.
 
     Args:
         dim: width of a token.
+        use_norm: layer normalisation of the tokens.
 
     Call: `(..., patch_size**2 * channels)` -> `(..., dim)`.
     """
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim, use_norm=True, **kwargs):
         super().__init__(**kwargs)
-        self.dim = dim
+        self.dim, self.use_norm = dim, use_norm
         self.projection = keras.layers.Dense(
             dim, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="projection"
         )
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-5, dtype=self.dtype_policy, name="norm"
-        )
+        self.norm = None
+        if use_norm:
+            self.norm = keras.layers.LayerNormalization(
+                epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+            )
 
     def build(self, input_shape):
         self.projection.build(input_shape)
-        self.norm.build((*input_shape[:-1], self.dim))
+        if self.norm:
+            self.norm.build((*input_shape[:-1], self.dim))
 
     def call(self, patches):
-        return self.norm(self.projection(patches))
+        x = self.projection(patches)
+        return self.norm(x) if self.norm else x
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim}
+        return {**super().get_config(), "dim": self.dim, "use_norm": self.use_norm}

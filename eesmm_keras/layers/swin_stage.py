@@ -2,7 +2,7 @@ import keras
 
 from eesmm_keras.layers.swin_block import SwinBlock
 from eesmm_keras.ops.grouping import StageGeometry
-from eesmm_keras.ops.partitions import GroupPartition, WindowPartition
+from eesmm_keras.ops.partitions import GroupPartition, SidesPartition, WindowPartition
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -13,15 +13,17 @@ class SwinStage(keras.layers.Layer):
         height, width: of the map in tokens. dim: width of a token.
         depth: number of blocks.
         drop_path: stochastic depth rate of each block, a list of `depth` numbers.
+        shift: whether every second block uses shifted windows.
         num_heads, window, mlp_ratio, qkv_bias, dropout, attention_dropout: see `SwinBlock`.
 
     Call: `(B, height, width, dim)`; or, with `groups` (one stage's entry of
-    `ops.grouping.GroupPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same shape.
+    `ops.grouping.GroupPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same shape. With
+    `side (1, height, width, 1)`, 0 or 1, tokens attend to those of their own side only.
     """
 
     def __init__(
         self, height, width, dim, depth, num_heads, window, drop_path, mlp_ratio=4.0,
-        qkv_bias=True, dropout=0.0, attention_dropout=0.0, **kwargs,
+        qkv_bias=True, dropout=0.0, attention_dropout=0.0, shift=True, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = {
@@ -36,10 +38,11 @@ class SwinStage(keras.layers.Layer):
             "qkv_bias": qkv_bias,
             "dropout": dropout,
             "attention_dropout": attention_dropout,
+            "shift": shift,
         }
         self.height, self.width, self.window = height, width, window
         # The side of a mask unit does not matter for the partitions.
-        geometry = StageGeometry(height, width, 1, window, dim, depth)
+        geometry = StageGeometry(height, width, 1, window, dim, depth, shift)
         self.partitions = {name: (w, shift) for name, w, shift in geometry.partitions}
         self._dense = self.window_partitions()
         (effective, _) = self.partitions["plain"]
@@ -62,7 +65,13 @@ class SwinStage(keras.layers.Layer):
         for block in self.blocks:
             block.build(input_shape)
 
-    def call(self, x, groups=None, training=None):
+    def call(self, x, groups=None, side=None, training=None):
+        if side is not None:
+            partitions = {
+                name: SidesPartition(self.height, self.width, window, shift, side)
+                for name, (window, shift) in self.partitions.items()
+            }
+            return self.run(x, partitions, training)
         if groups is None:
             return self.run(x, self._dense, training)
         partitions = {

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from eesmm_keras.layers.drop_path import DropPath
 from eesmm_keras.layers.mlp import MLP
 
 
@@ -10,15 +11,17 @@ class TransformerBlock(keras.layers.Layer):
 
     Args:
         dim: width of a token. num_heads: divides `dim`. mlp_ratio: MLP width over `dim`.
+        dropout: rate after the MLP's layers. drop_path: stochastic depth rate of both branches.
 
     Call: `(B, T, dim)` -> `(B, T, dim)`.
     """
 
-    def __init__(self, dim, num_heads, mlp_ratio=4.0, **kwargs):
+    def __init__(self, dim, num_heads, mlp_ratio=4.0, dropout=0.0, drop_path=0.0, **kwargs):
         super().__init__(**kwargs)
         if dim % num_heads:
             raise ValueError(f"num_heads must divide the width {dim}, got {num_heads}.")
         self.dim, self.num_heads, self.mlp_ratio = dim, num_heads, mlp_ratio
+        self.dropout, self.drop_path_rate = dropout, drop_path
         init = keras.initializers.GlorotUniform
         shared = {"dtype": self.dtype_policy}
         self.norm1 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm1", **shared)
@@ -27,7 +30,8 @@ class TransformerBlock(keras.layers.Layer):
             dim, kernel_initializer=init(), name="projection", **shared
         )
         self.norm2 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm2", **shared)
-        self.mlp = MLP(int(dim * mlp_ratio), name="mlp", **shared)
+        self.mlp = MLP(int(dim * mlp_ratio), dropout, name="mlp", **shared)
+        self.drop_path = DropPath(drop_path, name="drop_path", **shared)
 
     def build(self, input_shape):
         for layer in (self.norm1, self.qkv, self.projection, self.norm2, self.mlp):
@@ -45,8 +49,9 @@ class TransformerBlock(keras.layers.Layer):
         scores = ops.matmul(query * scale, ops.swapaxes(key, -1, -2))
         weights = ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), value.dtype)
         y = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        x = x + self.projection(ops.reshape(y, (-1, x.shape[1], self.dim)))
-        return x + self.mlp(self.norm2(x), training=training)
+        y = self.projection(ops.reshape(y, (-1, x.shape[1], self.dim)))
+        x = x + self.drop_path(y, training=training)
+        return x + self.drop_path(self.mlp(self.norm2(x), training=training), training=training)
 
     def get_config(self):
         return {
@@ -54,4 +59,6 @@ class TransformerBlock(keras.layers.Layer):
             "dim": self.dim,
             "num_heads": self.num_heads,
             "mlp_ratio": self.mlp_ratio,
+            "dropout": self.dropout,
+            "drop_path": self.drop_path_rate,
         }

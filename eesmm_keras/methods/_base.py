@@ -1,3 +1,5 @@
+import inspect
+
 import keras
 import numpy as np
 from keras import ops
@@ -21,17 +23,33 @@ class MaskedImageModel(BackboneHolder):
 
     Attributes:
         images_per_sample: how many images of a batch make one sample that the encoder sees.
+        smallest_batch: images that a batch must hold at least.
+        learning_rate_scale: factor on the learning rate that the method asks for.
     """
 
     images_per_sample = 1
+    smallest_batch = 1
+    learning_rate_scale = 1.0
 
     def __init__(self, backbone, loss_names=(), seed=None, **kwargs):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.seed = int(np.random.randint(2**31) if seed is None else seed)
+        self.unit_pixels = backbone.stride**2 * backbone.image_shape[-1]
         self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in loss_names}
 
     # === What a method defines ===
+
+    @classmethod
+    def images_in_sample(cls, arguments):
+        """`images_per_sample` of a model that is built with these arguments, a dict."""
+        return cls.images_per_sample
+
+    @classmethod
+    def views_of(cls, arguments):
+        """Masked views of each image in a step, of a model built with these arguments, a dict."""
+        default = inspect.signature(cls).parameters.get("num_views")
+        return arguments.get("num_views", default.default if default else 1)
 
     def call(self, images, hidden=None, training=False):
         raise NotImplementedError
@@ -51,7 +69,7 @@ class MaskedImageModel(BackboneHolder):
     # === Keras training loop ===
 
     def fit(self, x=None, y=None, batch_size=None, **kwargs):
-        """`keras.Model.fit` on images; see the class. A batch must hold `images_per_sample` images.
+        """`keras.Model.fit` on images; see the class. A batch must hold enough images for one sample.
 
         Raises:
             ValueError: arrays whose batches (the last one included) would be too small.
@@ -61,11 +79,11 @@ class MaskedImageModel(BackboneHolder):
         return super().fit(x, y, batch_size=batch_size, **kwargs)
 
     def _check_batches(self, images, batch_size):
-        need, last = self.images_per_sample, images % batch_size
+        need, last = max(self.images_per_sample, self.smallest_batch), images % batch_size
         if min(images, batch_size) < need or 0 < last < need:
             smallest = min(images, batch_size, last or batch_size)
             raise ValueError(
-                f"{type(self).__name__} takes {need} images for one sample, but a batch would hold "
+                f"{type(self).__name__} takes at least {need} images, but a batch would hold "
                 f"{smallest} ({images} images in batches of {batch_size}). Choose another batch "
                 "size or number of images."
             )

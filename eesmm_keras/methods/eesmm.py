@@ -52,6 +52,8 @@ class EESMM(VisibleOnlyModel):
         loss_weights: weights of the mixed loss and of each source's loss, `1 + num_mixed` numbers;
             None is all ones, `(1, 1, 1)` for two images.
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
+        num_views: masked views of each mix in a step, hidden sets disjoint (DMJD).
+        block_size: units are hidden in squares of this side.
         seed: int; None draws one.
 
     Example:
@@ -77,6 +79,8 @@ class EESMM(VisibleOnlyModel):
         loss="mse",
         loss_weights=None,
         mask_bank_size=256,
+        num_views=1,
+        block_size=1,
         seed=None,
         **kwargs,
     ):
@@ -87,13 +91,15 @@ class EESMM(VisibleOnlyModel):
         check_choice("decomposition", decomposition, ("subtract", "split"))
         check_choice("assignment", assignment, ("permutation_invariant", "fixed"))
         check_choice("loss", loss, ("mse", "l1"))
+        split = decomposition == "split"
+        pixels = backbone.stride**2 * backbone.image_shape[-1]
         super().__init__(
-            backbone, mask_ratio, decoder_dim, decoder_depth, decoder_num_heads, mask_bank_size,
+            backbone, mask_ratio, num_views=num_views, block_size=block_size,
+            decoder_dim=decoder_dim, decoder_depth=decoder_depth,
+            decoder_num_heads=decoder_num_heads, mask_bank_size=mask_bank_size,
             num_masks=1 if mask_sharing == "shared" else num_mixed,
-            images_per_unit=num_mixed if decomposition == "split" else 1,
-            loss_names=("loss_mixed", "loss_sources"),
-            seed=seed,
-            **kwargs,
+            output_dim=pixels * num_mixed if split else pixels,
+            loss_names=("loss_mixed", "loss_sources"), seed=seed, **kwargs,
         )  # fmt: skip
         self.num_mixed = self.images_per_sample = num_mixed
         self.mix_weights = check_mix_weights(mix_weights, num_mixed)
@@ -105,13 +111,12 @@ class EESMM(VisibleOnlyModel):
         self.view_seeds = keras.random.SeedGenerator(self.seed + 1)
         self.built = True
 
-    def call(self, images, hidden=None, training=False):
-        """One pass: images -> views -> mask -> mix -> encode (visible) -> decode.
+    @classmethod
+    def images_in_sample(cls, arguments):
+        return arguments.get("num_mixed", 2)
 
-        Args:
-            images: `(B, H, W, C)` pixel values 0..255.
-            hidden: optional mask of the caller's choice, `(N,)` or `(num_masks, N)`, 1 = hidden;
-                concrete, not traced. None takes a random one.
+    def view(self, images, mask, visible, training):
+        """One masked view: images -> two views of each -> mix -> encode (visible) -> decode.
 
         Returns:
             dict; M = ceil(B / num_mixed) mixes, N units of P numbers, the visible V first:
@@ -120,16 +125,16 @@ class EESMM(VisibleOnlyModel):
             `hidden (n, N)`, 1 = hidden in that source, in `order`; `order (N,)`;
             `encoded (M, V, P)`, what the encoder saw; `weight (M,)`, 0 where a sample is no mix.
         """
-        mask, visible = self._mask(hidden)
+        hidden = self._hidden_rows(mask)
         sources = group_images(ops.cast(images, "float32"), self.num_mixed)
         if self.mixing == "views":
-            sources = self._views(sources)
+            sources = self._two_views(sources)
         # Normalisation is linear: that of the mix is the mix of the normalised sources.
         mixed = self._units(mix(sources, self.mix_weights), mask["order"])
         encoded = mixed[:, :visible]
         if self.mask_sharing == "independent":
             shown = self._units(sources, mask["order"][:visible])
-            shown = shown * (1 - mask["hidden"])[None, :, :visible, None]
+            shown = shown * (1 - hidden)[None, :, :visible, None]
             encoded = mix(shown, self.mix_weights)
 
         latent = self.backbone.encode_visible(encoded, mask["plan"], training=training)
@@ -143,7 +148,7 @@ class EESMM(VisibleOnlyModel):
             "sources": sources,
             "mixed": mixed,
             "encoded": encoded,
-            "hidden": mask["hidden"],
+            "hidden": hidden,
             "order": mask["order"],
             "weight": _is_mix(images, mixed, self.num_mixed),
         }
@@ -154,14 +159,12 @@ class EESMM(VisibleOnlyModel):
         units = ops.take(images_to_units(pixels, self.backbone.stride), order, axis=1)
         return ops.reshape(units, (-1, *images.shape[1:-3], *units.shape[1:]))
 
-    def _mask(self, hidden):
-        """One mask, as a dict with `hidden (n, N)` in `order`, and its number of visible units."""
-        mask, visible = self.pick_mask(hidden)
+    def _hidden_rows(self, mask):
+        """`(n, N)` in `order`: which units are hidden in each source."""
         rows = ops.cast(ops.take(mask["hidden"], mask["order"], axis=1), "float32")
-        rows = ops.broadcast_to(rows, (self.num_mixed, self.mask_bank.num_units))
-        return {**mask, "hidden": rows}, visible
+        return ops.broadcast_to(rows, (self.num_mixed, self.mask_bank.num_units))
 
-    def _views(self, sources):
+    def _two_views(self, sources):
         views = [
             two_views(sources[:, k], self.view_seeds, even=k % 2 == 0)
             for k in range(self.num_mixed)
@@ -215,7 +218,7 @@ class EESMM(VisibleOnlyModel):
             "scale": scale,
         }
 
-    def loss_terms(self, outputs):
+    def view_loss(self, outputs):
         """Eq. 7 on the mix and on each source: `(total, {"loss_mixed", "loss_sources"})`.
 
         The mix is scored where any of its images is hidden, a source where it is hidden itself.
@@ -243,7 +246,7 @@ class EESMM(VisibleOnlyModel):
             total = total + weight * sources[k]
         return total, {"loss_mixed": mixed, "loss_sources": ops.sum(sources)}
 
-    def pictures(self, outputs):
+    def view_pictures(self, outputs):
         """What a person wants to see, pixel values 0..255 in float32.
 
         Returns:

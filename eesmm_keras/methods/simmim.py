@@ -28,7 +28,7 @@ class SimMIM(MaskedImageModel):
         super().__init__(backbone, (), seed, **kwargs)
         self.mask_ratio, self.norm_pixels, self.loss_kind = mask_ratio, norm_pixels, loss
         self.num_units = backbone.grid[0] * backbone.grid[1]
-        self.num_hidden = masking.num_hidden(self.num_units, mask_ratio, up=True)
+        self.num_hidden = masking.num_hidden(self.num_units, mask_ratio, "up")
         self.mask_seeds = keras.random.SeedGenerator(self.seed)
         self.head = keras.layers.Dense(
             backbone.stride**2 * backbone.image_shape[-1],
@@ -58,7 +58,7 @@ class SimMIM(MaskedImageModel):
         pixels = self.backbone.normalization(images)
         places = self._places(hidden, ops.shape(images)[0])
         hidden = ops.sum(ops.one_hot(places, self.num_units, dtype="float32"), axis=1)
-        tokens = self.backbone.embed(pixels, training=training)
+        tokens = self.backbone.embed(pixels)
         tokens = self._replace(tokens, hidden)
         latent = self.backbone.encode_tokens(tokens, training=training)
         latent = ops.reshape(latent, (-1, self.num_units, latent.shape[-1]))
@@ -76,14 +76,8 @@ class SimMIM(MaskedImageModel):
             noise = keras.random.uniform((batch, self.num_units), seed=self.mask_seeds)
             return ops.argsort(noise, axis=1)[:, : self.num_hidden]
         hidden = ops.convert_to_numpy(hidden).reshape(-1, self.num_units)
-        counts = hidden.sum(axis=1)
-        if counts.min() != counts.max() or not 0 < counts[0] < self.num_units:
-            raise ValueError(
-                "hidden must hide the same number of units in every image, at least one and not "
-                f"all; got {sorted({int(count) for count in counts})} of {self.num_units}."
-            )
-        places = np.argsort(-hidden, axis=1, kind="stable")[:, : int(counts[0])]
-        places = ops.convert_to_tensor(places.astype("int32"))
+        order, visible = masking.unit_orders(hidden)
+        places = ops.convert_to_tensor(order[:, visible:])
         return ops.broadcast_to(places, (batch, places.shape[1]))
 
     def _replace(self, tokens, hidden):

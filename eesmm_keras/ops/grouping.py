@@ -23,6 +23,7 @@ class StageGeometry:
         side: tokens along one side of a mask unit.
         window: nominal window size. `dim`: channels, to weigh projections against attention.
         depth: number of blocks; the second and every other block uses shifted windows.
+        shift: whether they do.
     """
 
     height: int
@@ -31,12 +32,14 @@ class StageGeometry:
     window: int
     dim: int
     depth: int
+    shift: bool = True
 
     @property
     def partitions(self):
         """`((name, window, shift), ...)` of the partitions that the stage's blocks use."""
         window, _ = effective_window(self.height, self.width, self.window, 0)
-        shift = effective_window(self.height, self.width, self.window, self.window // 2)[1]
+        shift = self.window // 2 if self.shift else 0
+        shift = effective_window(self.height, self.width, self.window, shift)[1]
         plain, shifted = ("plain", window, 0), ("shifted", window, shift)
         return (plain, shifted) if shift and self.depth > 1 else (plain,)
 
@@ -160,6 +163,13 @@ def group_tokens(pieces, size, count):
     return {name: array.astype("int32") for name, array in arrays.items()}
 
 
+class TokenPlanner:
+    """Plans for encoders with global attention: the numbers of the visible units, nothing else."""
+
+    def plan(self, units):
+        return {"units": np.asarray(units).astype("int32")}
+
+
 class GroupPlanner:
     """Plans the groups of every stage and shift, with shapes that are the same for all masks.
 
@@ -168,10 +178,12 @@ class GroupPlanner:
         grid: `(rows, cols)` of the mask units.
         examples: sequence of int arrays of visible units, all of one length, from which the group
             sizes are chosen. A later mask that needs more groups has no plan.
+        tokens: whether plans hold `tokens (T,)` too, the places of the first stage's visible
+            tokens in its map, for an encoder with absolute positions.
     """
 
-    def __init__(self, stages, grid, examples):
-        self.stages, self.grid = tuple(stages), tuple(grid)
+    def __init__(self, stages, grid, examples, tokens=False):
+        self.stages, self.grid, self._tokens = tuple(stages), tuple(grid), tokens
         self._shape = {}
         for number, stage in enumerate(self.stages):
             for name, window, shift in stage.partitions:
@@ -187,6 +199,10 @@ class GroupPlanner:
         Returns None if the mask does not fit the planned number of groups.
         """
         plan = {}
+        if self._tokens:
+            first = self.stages[0]
+            y, x = token_coordinates(units, self.grid[1], first.side)
+            plan["tokens"] = (y * first.width + x).astype("int32")
         for number, stage in enumerate(self.stages):
             entry = {}
             for name, window, shift in stage.partitions:

@@ -19,6 +19,12 @@ def unit_errors(prediction, target, kind="mse"):
     return ops.mean(ops.abs(residual), axis=-1)
 
 
+def smooth_l1(residual, beta):
+    """`r**2 / (2 * beta)` where |r| < beta, else `|r| - beta / 2`, as in PyTorch; any shape."""
+    size = ops.abs(residual)
+    return ops.where(size < beta, ops.square(residual) / (2 * beta), size - beta / 2)
+
+
 def masked_mean(errors, hidden):
     """Eq. 7: mean over hidden units. `errors (..., N)`, `hidden (..., N)`, 1 = scored -> `(...)`."""
     hidden = ops.cast(hidden, errors.dtype)

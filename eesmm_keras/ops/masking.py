@@ -1,17 +1,20 @@
 """Random masks over mask units, drawn on the host. Sign everywhere: 1 = hidden, 0 = visible."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
-def num_hidden(num_units, mask_ratio, up=False):
-    """Number of hidden units: `mask_ratio * num_units` rounded to the nearest, or always `up`.
+def num_hidden(num_units, mask_ratio, rounding="nearest"):
+    """Number of hidden units: `mask_ratio * num_units` rounded "nearest" (halves up), "up" or "down".
 
     Raises:
         ValueError: if nothing would be hidden or nothing would stay visible.
     """
-    # 1e-9: 0.6 * 5 is a hair above 3.
+    # 1e-9: 0.6 * 5 may be a hair off 3.
     wanted = num_units * mask_ratio
-    hidden = int(np.ceil(wanted - 1e-9)) if up else int(np.floor(wanted + 0.5))
+    shift = {"nearest": 0.5, "up": 1 - 1e-9, "down": 1e-9}[rounding]
+    hidden = int(np.floor(wanted + shift))
     if not 0 < hidden < num_units:
         raise ValueError(
             f"mask_ratio={mask_ratio} hides {hidden} of {num_units} mask units. At least one must "
@@ -58,6 +61,135 @@ def sample_masks(rng, num_units, mask_ratio, count=1):
         masks = random_masks(rng, count, num_units, hidden)
         if int((masks == 0).any(axis=0).sum()) == union:
             return masks
+
+
+def disjoint_masks(rng, num_units, hidden, views, predicted=None):
+    """Masks of several views whose hidden sets are disjoint as far as the ratio allows (DMJD).
+
+    Every view hides the units first that the views before it hid least often: after all views, no
+    unit was hidden more than once oftener than another, and the number of units hidden in any view
+    is `min(predicted, views * hidden)`.
+
+    Args:
+        hidden: units hidden in each view.
+        predicted: units that may be hidden at all, `hidden` at least; None: all `num_units`.
+
+    Returns:
+        int8 `(views, num_units)`, 1 = hidden.
+    """
+    allowed = rng.permutation(num_units)[: predicted or num_units]
+    times = np.full(num_units, views + 1)
+    times[allowed] = 0
+    masks = np.zeros((views, num_units), "int8")
+    for mask in masks:
+        order = rng.permutation(num_units)
+        mask[order[np.argsort(times[order], kind="stable")[:hidden]]] = 1
+        times += mask
+    return masks
+
+
+@dataclass(frozen=True)
+class MaskSampler:
+    """Draws the masks of one training step.
+
+    Attributes:
+        grid: `(rows, cols)` of mask units.
+        mask_ratio: share of the units hidden in each mask.
+        num_masks: independent masks of a view (EESMM: one an image of a mix).
+        num_views: views of each image, with disjoint hidden sets (DMJD).
+        prediction_ratio: share of the units that all views together may hide; the prediction rate
+            is this, or `num_views * mask_ratio` if that is less.
+        block_size: units are hidden in squares of this side.
+
+    Raises:
+        ValueError: numbers that don't fit together.
+    """
+
+    grid: tuple
+    mask_ratio: float
+    num_masks: int = 1
+    num_views: int = 1
+    prediction_ratio: float = 1.0
+    block_size: int = 1
+
+    def __post_init__(self):
+        rows, cols = self.grid
+        if self.block_size < 1 or rows % self.block_size or cols % self.block_size:
+            raise ValueError(
+                f"block_size must divide the {rows}x{cols} mask units, got {self.block_size}."
+            )
+        num_hidden(self._blocks, self.mask_ratio)
+        if self.num_views < 1:
+            raise ValueError(f"num_views must be at least 1, got {self.num_views}.")
+        if not self.mask_ratio <= self.prediction_ratio <= 1:
+            raise ValueError(
+                f"prediction_ratio must lie between mask_ratio={self.mask_ratio} and 1, got "
+                f"{self.prediction_ratio}."
+            )
+        if self.num_masks > 1 and (self.num_views > 1 or self.block_size > 1):
+            raise ValueError(
+                "Independent masks for the images of a mix go with one view and without blocks: "
+                'take mask_sharing="shared", or num_views=1 and block_size=1.'
+            )
+
+    @property
+    def num_units(self):
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def _blocks(self):
+        return self.num_units // self.block_size**2
+
+    @property
+    def _hidden(self):
+        return num_hidden(self._blocks, self.mask_ratio)
+
+    @property
+    def _predicted(self):
+        return max(self._hidden, round(self.prediction_ratio * self._blocks))
+
+    @property
+    def num_visible(self):
+        """Units that the encoder sees in each view."""
+        return common_union_size(self._blocks, self._hidden, self.num_masks) * self.block_size**2
+
+    @property
+    def prediction_rate(self):
+        """Share of an image's units that are predicted in a step."""
+        return min(self._predicted, self.num_views * self._hidden) / self._blocks
+
+    def __call__(self, rng):
+        """`(num_views, num_masks, N)` int8, 1 = hidden."""
+        if self.num_masks > 1:
+            return sample_masks(rng, self.num_units, self.mask_ratio, self.num_masks)[None]
+        masks = disjoint_masks(rng, self._blocks, self._hidden, self.num_views, self._predicted)
+        side = self.block_size
+        rows, cols = self.grid[0] // side, self.grid[1] // side
+        masks = masks.reshape(-1, rows, cols).repeat(side, axis=1).repeat(side, axis=2)
+        return masks.reshape(self.num_views, 1, self.num_units)
+
+
+def unit_orders(hidden):
+    """`unit_order` of one mask a sample.
+
+    Args:
+        hidden: `(B or 1, N)`, each row with the same number of ones.
+
+    Returns:
+        `(order (B or 1, N) int32, number of visible units)`.
+
+    Raises:
+        ValueError: rows that hide different numbers of units, none or all.
+    """
+    hidden = np.asarray(hidden).astype(bool)
+    counts = np.unique(hidden.sum(axis=1))
+    if len(counts) > 1 or not 0 < counts[0] < hidden.shape[1]:
+        raise ValueError(
+            "hidden must hide the same number of units in every image, at least one and not all; "
+            f"got {counts.tolist()} of {hidden.shape[1]}."
+        )
+    order = np.argsort(hidden, axis=1, kind="stable").astype("int32")
+    return order, hidden.shape[1] - int(counts[0])
 
 
 def unit_order(hidden):

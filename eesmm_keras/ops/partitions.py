@@ -80,6 +80,25 @@ class WindowPartition:
         return bias if self._mask is None else bias + ops.convert_to_tensor(self._mask)
 
 
+class SidesPartition(WindowPartition):
+    """Windows of a map that holds the tokens of two images: each sees its own image only (MixMIM).
+
+    Args:
+        height, width, window, shift: see `WindowPartition`.
+        side: float tensor `(1, height, width, 1)`, 0 or 1: which image a token belongs to.
+    """
+
+    def __init__(self, height, width, window, shift, side):
+        super().__init__(height, width, window, shift)
+        side = self.split(side)[0, :, :, 0]
+        apart = ops.abs(side[:, :, None] - side[:, None, :])
+        self._apart = ops.cast(apart, "float32")[:, None] * MASKED
+
+    def bias(self, table):
+        """`((2 * window - 1)**2, heads)` -> `(windows, heads, S, S)`, in float32."""
+        return super().bias(table) + self._apart
+
+
 class GroupPartition:
     """Some tokens of a map, `(B, T, C)`, in groups of a fixed size that hold whole segments.
 

@@ -102,6 +102,37 @@ class Pictures(keras.callbacks.Callback):
             self._save(epoch + 1)
 
 
+class Probe(keras.callbacks.Callback):
+    """Accuracy of kNN or a linear probe on the encoder's frozen features, every N epochs.
+
+    It goes into the epoch's logs as `knn_accuracy` or `linear_accuracy`, and so into metrics.csv and
+    TensorBoard; epochs between two probes repeat the last one.
+
+    Args:
+        train, test: labelled sources. mode: "knn" or "linear".
+        every: epochs between two probes. epochs: of the whole run; the last one is probed too.
+    """
+
+    def __init__(self, train, test, mode, every, epochs):
+        super().__init__()
+        self.train, self.test, self.mode = train, test, mode
+        self.every, self.epochs = every, epochs
+
+    def on_train_begin(self, logs=None):
+        self._last = self._measure()
+
+    def _measure(self):
+        from eesmm_keras.training.probing import probe
+
+        return probe(self.model.backbone, self.train, self.test, self.mode)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+            self._last = self._measure()
+        if logs is not None:
+            logs[f"{self.mode}_accuracy"] = self._last
+
+
 class RefreshMasks(keras.callbacks.Callback):
     """Draws new masks for every epoch, for methods with a mask bank."""
 

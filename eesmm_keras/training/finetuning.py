@@ -1,7 +1,6 @@
 """`eesmm finetune` and `eesmm evaluate`: an encoder and labels to a classifier."""
 
 import keras
-import numpy as np
 
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.pipeline import (
@@ -9,14 +8,14 @@ from eesmm_keras.data.pipeline import (
     evaluation_dataset,
     labelled_dataset,
 )
-from eesmm_keras.data.sources import open_source
+from eesmm_keras.data.sources import limit_source, open_source
 from eesmm_keras.errors import UserError
-from eesmm_keras.evaluation import extract_features, knn_accuracy, linear_probe_accuracy
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.pretraining import bad_images_line, build_backbone
+from eesmm_keras.training.probing import probe
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import as_dict
@@ -40,6 +39,8 @@ def finetune(settings, say=print):
     where = {"data_dir": settings.data_dir, "labelled": True}
     train = open_source(settings.data, "train", **where)
     valid = open_source(settings.data, "val", **where)
+    train = limit_source(train, settings.limit, seed=settings.seed)
+    train = limit_source(train, share=settings.label_share, seed=settings.seed)
     keras.config.set_dtype_policy(settings.precision)
     batch_size = min(settings.batch_size, len(train))
     if batch_size < settings.batch_size:
@@ -177,27 +178,6 @@ def evaluate(data, weights, mode="accuracy", split="test", data_dir=None, k=20, 
     backbone = getattr(model, "backbone", model)
     train = open_source(data, "train", data_dir=data_dir, labelled=True)
     return probe(backbone, train, test, mode, k), len(test), test
-
-
-def probe(backbone, train, test, mode="knn", k=20):
-    """Accuracy 0..1 of kNN or a linear probe on frozen features, fitted on `train`."""
-    size = backbone.image_shape[0]
-    sets = []
-    for source in (train, test):
-        labels = []
-        batches = track(evaluation_dataset(source, size, 64), len(source), "extracting features")
-        sets.append(extract_features(backbone, _noting(labels, batches)))
-        sets.append(np.array(labels))
-    if mode == "knn":
-        return knn_accuracy(*sets, k=min(k, len(sets[1])))
-    return linear_probe_accuracy(*sets)
-
-
-def _noting(labels, batches):
-    """The images of the batches, while their labels are put into a list."""
-    for images, batch_labels in batches:
-        labels.extend(batch_labels.numpy())
-        yield images
 
 
 def _some(names):

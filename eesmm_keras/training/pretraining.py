@@ -2,13 +2,12 @@
 
 import keras
 
-from eesmm_keras import methods
+from eesmm_keras import backbones, methods
 from eesmm_keras.backbones.presets import default_backbone
-from eesmm_keras.backbones.swin import SwinBackbone
 from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
-from eesmm_keras.data.sources import open_source
+from eesmm_keras.data.sources import limit_source, open_source
 from eesmm_keras.errors import UserError
-from eesmm_keras.training.callbacks import Pictures, RefreshMasks, run_callbacks
+from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
@@ -28,7 +27,7 @@ def build_backbone(name, image_size, **kwargs):
     if image_size:
         kwargs["image_shape"] = (image_size, image_size, 3)
     try:
-        return SwinBackbone.from_preset(name, **kwargs)
+        return backbones.from_preset(name, **kwargs)
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -57,20 +56,22 @@ def pretrain(settings, say=print):
     """
     keras.utils.set_random_seed(settings.seed)
     source = open_source(settings.data, data_dir=settings.data_dir, seed=settings.seed)
+    source = limit_source(source, settings.limit, seed=settings.seed)
     settings.backbone = settings.backbone or default_backbone(settings.data)
     keras.config.set_dtype_policy(settings.precision)
     arguments = {**method_arguments(settings.method), **settings.method_args}
-    images_per_sample = arguments.get("num_mixed", 1)
+    images_per_sample = methods.get(settings.method).images_in_sample(arguments)
     if settings.batch_size % images_per_sample:
         raise UserError(
-            f"--batch-size {settings.batch_size} must be a multiple of num_mixed="
-            f"{images_per_sample}: {images_per_sample} images are mixed into one."
+            f"--batch-size {settings.batch_size} must be a multiple of {images_per_sample}: "
+            f"{settings.method} mixes {images_per_sample} images into one."
         )
     if len(source) < images_per_sample:
         raise UserError(
             f"{settings.data} holds {len(source)} image, and {images_per_sample} are mixed into one:"
             f" at least {images_per_sample} are needed."
         )
+    probe_sources = _probe_sources(settings)
     batch_size = min(settings.batch_size, len(source) // images_per_sample * images_per_sample)
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(source)} images.")
@@ -84,7 +85,7 @@ def pretrain(settings, say=print):
         if settings.init_from:
             copy_weights(load_backbone(settings.init_from), backbone, settings.init_from)
         model = build_method(settings, backbone)
-        optimizer = make_optimizer(settings, backbone, steps)
+        optimizer = make_optimizer(settings, backbone, steps, model.learning_rate_scale)
         # Built before the first step, or TensorFlow traces the step twice.
         optimizer.build(model.trainable_variables)
         model.compile(optimizer)
@@ -106,19 +107,30 @@ def pretrain(settings, say=print):
     shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
     shown = shown[: len(shown) // images_per_sample * images_per_sample]
     pictures = Pictures(shown, run.pictures, settings.pictures_every, settings.epochs)
+    probes = []
+    if probe_sources:
+        probes = [Probe(*probe_sources, settings.probe_mode, settings.probe_every, settings.epochs)]
     model.fit(
         dataset,
         epochs=settings.epochs,
         steps_per_epoch=steps,
         shuffle=False,
         verbose=0,
-        callbacks=run_callbacks(run, settings, steps, extra=[RefreshMasks(), pictures]),
+        callbacks=run_callbacks(run, settings, steps, extra=[RefreshMasks(), pictures, *probes]),
     )
     run.save_model(model)
     run.write_bad_images(source.bad)
     if len(source.bad) > known_bad:
         say(bad_images_line(source))
     return run
+
+
+def _probe_sources(settings):
+    """Labelled train and test images for probes during training, or None."""
+    if not settings.probe_data:
+        return None
+    where = {"data_dir": settings.data_dir, "labelled": True}
+    return [open_source(settings.probe_data, split, **where) for split in ("train", "test")]
 
 
 def _describe(source, settings, backbone, steps, say):

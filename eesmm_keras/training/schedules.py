@@ -10,7 +10,7 @@ REFERENCE_BATCH = 512
 MAX_WARMUP = 0.2
 
 
-def make_optimizer(settings, backbone, steps_per_epoch):
+def make_optimizer(settings, backbone, steps_per_epoch, scale=1.0):
     """AdamW with linear warm-up, cosine decay and layer-wise learning rates, per `settings`.
 
     Args:
@@ -18,8 +18,9 @@ def make_optimizer(settings, backbone, steps_per_epoch):
         backbone: encoder that gets layer-wise rates.
         steps_per_epoch: batches an epoch. With accumulation the schedule counts batches, not
             updates, because Keras' iterations do.
+        scale: factor on all learning rates that the method asks for.
     """
-    scale = settings.batch_size * settings.accumulate / REFERENCE_BATCH
+    scale = scale * settings.batch_size * settings.accumulate / REFERENCE_BATCH
     total = settings.epochs * steps_per_epoch
     warmup = min(round(settings.warmup_epochs * steps_per_epoch), round(MAX_WARMUP * total))
     peak = settings.learning_rate * scale

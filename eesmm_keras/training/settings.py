@@ -19,13 +19,15 @@ class Schedule:
 
     `learning_rate`, `min_learning_rate` and `warmup_learning_rate` hold for 512 images a step and
     are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `gpus`:
-    None takes what the backend takes by default.
+    None takes what the backend takes by default. `limit`: train on so many images only, chosen by
+    `seed`, every class alike.
     """
 
     data: str = ""
     out: str = ""
     data_dir: str | None = None
     image_size: int | None = None
+    limit: int | None = None
     epochs: int = 100
     batch_size: int = 64
     accumulate: int = 1
@@ -50,23 +52,33 @@ class Schedule:
 
 @dataclass
 class PretrainSettings(Schedule):
-    """What `eesmm pretrain` can be told. `method_args` are arguments of the method's constructor."""
+    """What `eesmm pretrain` can be told. `method_args` are arguments of the method's constructor.
+
+    With `probe_data`, labelled images, the frozen features are evaluated every `probe_every` epochs.
+    """
 
     method: str = "eesmm"
     backbone: str | None = None
     init_from: str | None = None
     pictures_every: int = 10
+    probe_data: str | None = None
+    probe_mode: str = "knn"
+    probe_every: int = 10
     checkpoint_every: int = 1
     method_args: dict = field(default_factory=dict)
 
 
 @dataclass
 class FinetuneSettings(Schedule):
-    """What `eesmm finetune` can be told. `weights`: a run, a file, or "none" for a random start."""
+    """What `eesmm finetune` can be told. `weights`: a run, a file, or "none" for a random start.
+
+    `label_share`: share of every class's training images that is used, at least one image each.
+    """
 
     weights: str = ""
     backbone: str | None = None
     drop_path: float = 0.1
+    label_share: float = 1.0
     label_smoothing: float = 0.1
     ema_momentum: float | None = None
     rand_augment_magnitude: float | None = None
@@ -215,13 +227,29 @@ def _convert(key, value, spec):
 
 
 def _check(settings):
-    for name in ("epochs", "batch_size", "accumulate", "steps_per_epoch", "image_size", "gpus"):
+    if not 0 < getattr(settings, "label_share", 1.0) <= 1:
+        raise UserError(f"Setting label_share must lie in (0, 1], got {settings.label_share}.")
+    for name in (
+        "epochs",
+        "limit",
+        "batch_size",
+        "accumulate",
+        "steps_per_epoch",
+        "image_size",
+        "gpus",
+    ):
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise UserError(f"Setting {name} must be at least 1, got {value}.")
     for name in ("learning_rate", "min_learning_rate", "warmup_learning_rate", "weight_decay"):
         if getattr(settings, name) < 0:
             raise UserError(f"Setting {name} must not be negative, got {getattr(settings, name)}.")
+    for name in ("checkpoint_every", "pictures_every", "probe_every"):
+        if getattr(settings, name, 1) < 1:
+            raise UserError(f"Setting {name} must be at least 1, got {getattr(settings, name)}.")
+    modes = ("knn", "linear")
+    if getattr(settings, "probe_mode", "knn") not in modes:
+        raise UserError(unknown_name("probe_mode", settings.probe_mode, modes))
     policies = ("float32", "mixed_bfloat16", "mixed_float16")
     if settings.precision not in policies:
         raise UserError(unknown_name("precision", settings.precision, policies))

@@ -24,7 +24,7 @@ def load_backbone(where):
     """Encoder of a pre-training model, a classifier or a backbone file; see `load_checked`."""
     model = load_checked(where)
     backbone = getattr(model, "backbone", model)
-    if not hasattr(backbone, "geometry"):
+    if not hasattr(backbone, "depth_of"):
         raise UserError(f"{where} holds no encoder of this package, but a {type(model).__name__}.")
     return backbone
 

@@ -1,0 +1,86 @@
+import click
+
+from eesmm_keras.cli._options import DATA_HELP
+
+
+def _names(context, parameter, value):
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _shares(context, parameter, value):
+    try:
+        shares = tuple(float(part) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise click.BadParameter("expected numbers such as 0.01,0.1") from error
+    if any(not 0 < share <= 1 for share in shares):
+        raise click.BadParameter("shares must lie in (0, 1]")
+    return shares
+
+
+def _settings(context, parameter, value):
+    import yaml
+
+    settings = {}
+    for item in value:
+        key, separator, text = item.partition("=")
+        if not separator:
+            raise click.BadParameter(f"expected key=value, got {item!r}")
+        settings[key.strip()] = yaml.safe_load(text)
+    return settings
+
+
+@click.command("compare")
+@click.option("--data", required=True, metavar="DATA", help=DATA_HELP)
+@click.option("--data-dir", help="Where TFDS data sets lie.")
+@click.option("--methods", required=True, callback=_names, metavar="NAME[:KEY=VALUE],...")
+@click.option("--backbone", required=True, metavar="NAME")
+@click.option("--budget", required=True, metavar="epochs=N|minutes=M", help="Of pre-training.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--image-size", type=click.IntRange(min=1), help="Default: the encoder's.")
+@click.option("--limit", type=click.IntRange(min=1), help="Training images used.")
+@click.option(
+    "--probe-limit",
+    type=click.IntRange(min=1),
+    help="Images of the train and the test part in probes and tests.",
+)
+@click.option(
+    "--labels",
+    "label_shares",
+    default="0.01,0.1",
+    show_default=True,
+    callback=_shares,
+    metavar="SHARE,...",
+    help="Shares of the labels to fine-tune on.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    metavar="KEY=VALUE",
+    help="Setting of every pre-training; can be repeated.",
+)
+@click.option(
+    "--finetune-set",
+    "finetune_settings",
+    multiple=True,
+    callback=_settings,
+    metavar="KEY=VALUE",
+    help="Setting of every fine-tuning; can be repeated.",
+)
+@click.option("--out", required=True, metavar="DIR")
+def command(**options):  # fmt: skip
+    """Compare methods: same data, encoder, budget and augmentation.
+
+    \b
+    eesmm compare --data cifar10/ --methods eesmm,simmim --backbone swin_mini_32 \\
+        --budget epochs=20 --seeds 3 --out runs/compare
+    eesmm compare ... --methods eesmm,eesmm:num_mixed=3,greenmim --budget minutes=5
+
+    kNN, linear probe and fine-tuning on few labels, for each seed, beside random weights ("none").
+    The same command again goes on where it stopped.
+    """
+    from eesmm_keras.comparison.compare import compare
+
+    compare(say=click.echo, **options)

@@ -1,0 +1,203 @@
+import keras
+import numpy as np
+from keras import ops
+
+from eesmm_keras.backbones.presets import VIT_PRESETS
+from eesmm_keras.backbones.swin import IMAGENET_MEAN, IMAGENET_STD, normalization_layer
+from eesmm_keras.layers.class_token import ClassToken
+from eesmm_keras.layers.fixed_positions import FixedPositions
+from eesmm_keras.layers.patch_embedding import PatchEmbedding
+from eesmm_keras.layers.transformer_block import TransformerBlock
+from eesmm_keras.names import unknown_name
+from eesmm_keras.ops.grouping import TokenPlanner
+from eesmm_keras.ops.patches import patchify
+from eesmm_keras.ops.positions import sincos_positions
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class ViTBackbone(keras.Model):
+    """Vision Transformer encoder (Dosovitskiy et al., 2021) as MAE uses it, without a head.
+
+    `backbone(images)`: pixel values 0..255 `(B, H, W, 3)` -> the normalised token map
+    `(B, H / patch, W / patch, dim)`. `backbone.pooled_output` is its mean; the class token takes part
+    in attention and is left out of both. Fixed sine-cosine positions, pre-normalised blocks, exact
+    GELU. A mask unit is one patch, and every image may have its own mask.
+
+    Args:
+        image_shape: `(height, width, channels)`; multiples of `patch_size`.
+        patch_size: side of a patch in pixels.
+        dim, depth, num_heads, mlp_ratio: of the transformer.
+        class_token: a learned token before the patches, as in MAE.
+        dropout: rate after the MLP's layers. drop_path: stochastic depth rate of the last block.
+        include_normalization, mean, std, dtype: see `SwinBackbone`.
+
+    Raises:
+        ValueError: sizes that don't fit together.
+
+    Example:
+        >>> backbone = ViTBackbone.from_preset("vit_tiny")
+        >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
+        (1, 14, 14, 192)
+    """
+
+    per_image_masks = True
+
+    def __init__(
+        self,
+        image_shape=(224, 224, 3),
+        patch_size=16,
+        dim=192,
+        depth=12,
+        num_heads=3,
+        mlp_ratio=4.0,
+        class_token=True,
+        dropout=0.0,
+        drop_path=0.0,
+        include_normalization=True,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        dtype=None,
+        name=None,
+        **kwargs,
+    ):
+        height, width, _ = image_shape
+        if height % patch_size or width % patch_size or not height or not width:
+            raise ValueError(
+                f"The image size must be a multiple of the patch size {patch_size}, got "
+                f"{height}x{width}."
+            )
+        config = {
+            "image_shape": tuple(image_shape),
+            "patch_size": patch_size,
+            "dim": dim,
+            "depth": depth,
+            "num_heads": num_heads,
+            "mlp_ratio": mlp_ratio,
+            "class_token": class_token,
+            "dropout": dropout,
+            "drop_path": drop_path,
+            "include_normalization": include_normalization,
+            "mean": tuple(mean),
+            "std": tuple(std),
+            "dtype": None if dtype is None else keras.dtype_policies.get(dtype).name,
+        }
+        # === Layers ===
+        grid = (height // patch_size, width // patch_size)
+        normalization = normalization_layer(include_normalization, mean, std)
+        patch_embedding = PatchEmbedding(dim, use_norm=False, dtype=dtype, name="patch_embedding")
+        positions = FixedPositions(sincos_positions(grid, dim), dtype=dtype, name="positions")
+        token = ClassToken(dtype=dtype, name="class_token") if class_token else None
+        rates = np.linspace(0, drop_path, depth).tolist()
+        blocks = [
+            TransformerBlock(
+                dim, num_heads, mlp_ratio, dropout, rates[number], dtype=dtype,
+                name=f"block_{number}",
+            )
+            for number in range(depth)
+        ]  # fmt: skip
+        norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="norm")
+
+        # === Functional model ===
+        images = keras.Input(shape=config["image_shape"], name="images")
+        x = patch_embedding(patchify(normalization(images), patch_size))
+        x = positions(ops.reshape(x, (-1, grid[0] * grid[1], dim)))
+        if token:
+            x = token(x)
+        for block in blocks:
+            x = block(x)
+        x = norm(x)[:, int(class_token) :]
+        x = ops.reshape(x, (-1, *grid, dim))
+        super().__init__(inputs=images, outputs=x, name=name or "vit_backbone", **kwargs)
+
+        # === Config ===
+        self._config = config
+        self.image_shape = config["image_shape"]
+        self.patch_size = self.stride = patch_size
+        self.grid = grid
+        self.embed_dim = self.num_features = dim
+        self.num_blocks = depth
+        self.num_prefix_tokens = int(class_token)
+        self.include_normalization = include_normalization
+        self.mean, self.std = config["mean"], config["std"]
+        self.normalization, self.patch_embedding = normalization, patch_embedding
+        self.positions, self.class_token = positions, token
+        self.blocks, self.norm = blocks, norm
+        self.pyramid_outputs = {f"P{patch_size.bit_length() - 1}": x}
+        self.pooled_output = ops.mean(x, axis=(1, 2))
+
+    def encode_visible(self, units, plan, training=False):
+        """Encode visible patches only.
+
+        Args:
+            units: `(B, V, patch_size**2 * channels)` *normalised* pixels of the visible units.
+            plan: dict with `units`, the numbers of the visible units, `(V,)` or `(B, V)`.
+
+        Returns:
+            `(B, P + V, dim)`: P = `num_prefix_tokens` (the class token), then the visible units.
+        """
+        x = self.positions(self.patch_embedding(units), places=plan["units"])
+        return self._run(x, training)
+
+    def embed(self, pixels):
+        """Patch tokens `(B, H / patch, W / patch, dim)` of *normalised* pixels, no positions yet."""
+        return self.patch_embedding(patchify(pixels, self.patch_size))
+
+    def encode_tokens(self, x, side=None, training=False):
+        """Patch tokens of a whole map, see `embed`, to encoded ones of the same shape.
+
+        Raises:
+            ValueError: `side` (MixMIM), which needs windows.
+        """
+        if side is not None:
+            raise ValueError("Tokens of two images need a SwinBackbone: ViTBackbone has no sides.")
+        x = self.positions(ops.reshape(x, (-1, self.grid[0] * self.grid[1], self.embed_dim)))
+        x = self._run(x, training)[:, self.num_prefix_tokens :]
+        return ops.reshape(x, (-1, *self.grid, self.embed_dim))
+
+    def _run(self, x, training):
+        if self.class_token:
+            x = self.class_token(x)
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self.norm(x)
+
+    def planner(self, examples):
+        """Makes the plans of `encode_visible`: nothing but the numbers of the visible units."""
+        return TokenPlanner()
+
+    def feature_extractor(self):
+        """Model with the same weights: images -> {"pooled", "feature_map", the pyramid's level}."""
+        outputs = {
+            "pooled": self.pooled_output,
+            "feature_map": self.outputs[0],
+            **self.pyramid_outputs,
+        }
+        return keras.Model(self.input, outputs, name=f"{self.name}_features")
+
+    def depth_of(self, path):
+        """Depth of a variable for layer-wise learning-rate decay: see `SwinBackbone.depth_of`."""
+        for part in path.split("/"):
+            kind, _, number = part.rpartition("_")
+            if part in ("patch_embedding", "class_token"):
+                return 0
+            if kind == "block":
+                return int(number) + 1
+        return self.num_blocks + 1
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """A backbone of a published size, randomly initialised. `kwargs` override its arguments.
+
+        Raises:
+            ValueError: an unknown name; the message lists the known ones.
+        """
+        if preset not in VIT_PRESETS:
+            raise ValueError(unknown_name("backbone", preset, VIT_PRESETS))
+        return cls(**{**VIT_PRESETS[preset], **kwargs})
+
+    def get_config(self):
+        return {"name": self.name, "trainable": self.trainable, **self._config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)

@@ -1,0 +1,241 @@
+"""The contract that every method keeps; a new file in methods/ is tested here by itself."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from conftest import random_images, tiny_backbone, to_numpy
+from eesmm_keras import ViTBackbone, load_model, methods
+from eesmm_keras.training.optimizer import LayerDecayAdamW
+
+SMALL = {
+    "decoder_dim": 32,
+    "decoder_depth": 1,
+    "decoder_num_heads": 4,
+    "mask_bank_size": 8,
+    "projector_dim": 32,
+    "seed": 1,
+}
+
+
+def tiny_vit(**kwargs):
+    options = {"image_shape": (32, 32, 3), "patch_size": 4, "dim": 16, "depth": 2, "num_heads": 2}
+    return ViTBackbone(**{**options, **kwargs})
+
+
+def build(name, backbone=None, **kwargs):
+    from eesmm_keras.training.settings import method_arguments
+
+    known = {**method_arguments(name), "seed": None}
+    small = {key: value for key, value in SMALL.items() if key in known}
+    return methods.get(name)(backbone or tiny_backbone(), **{**small, **kwargs})
+
+
+every_method = pytest.mark.parametrize("name", methods.names())
+
+
+@every_method
+def test_config_and_file_round_trips(name, tmp_path):
+    model = build(name)
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    images, hidden = random_images(4), model.sample_hidden(0)
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model)
+    first, second = (m.loss_terms(m(images, hidden=hidden))[0] for m in (model, loaded))
+    assert float(first) == pytest.approx(float(second), rel=1e-5)
+    assert np.isfinite(float(first))
+
+
+@every_method
+def test_every_variable_learns_and_the_loss_falls(name):
+    """30 steps on one batch: no variable stays where it was, and the loss falls by a tenth."""
+    model = build(name)
+    ramp = np.linspace(0, 120, 32)[:, None] + np.linspace(0, 100, 32) ** 1.02
+    colours = np.array([[0, 10, 20], [30, 0, 10], [5, 35, 0], [20, 20, 20]])
+    images = (ramp[None, :, :, None] + colours[:, None, None]).astype("uint8")
+    before = [to_numpy(variable) for variable in model.trainable_variables]
+    # Without decay a variable that gets no gradient does not move.
+    optimizer = LayerDecayAdamW(3e-3, weight_decay=0.0)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer)
+    history = model.fit(
+        np.concatenate([images] * 30), batch_size=4, epochs=1, shuffle=False, verbose=0,
+        callbacks=[losses := Losses()],
+    ).history  # fmt: skip
+    assert np.isfinite(history["loss"]).all()
+    for old, variable in zip(before, model.trainable_variables, strict=True):
+        assert np.abs(old - to_numpy(variable)).max() > 0, variable.path
+    assert np.mean(losses.values[-5:]) < 0.9 * np.mean(losses.values[:2]), losses.values
+
+
+class Losses(keras.callbacks.Callback):
+    """The loss of each batch, from Keras' running mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.values, self._sum = [], 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        total = float(logs["loss"]) * (batch + 1)
+        self.values.append(total - self._sum)
+        self._sum = total
+
+
+@every_method
+def test_compiled_equals_eager(name):
+    images = random_images(4)
+    losses = []
+    for eager in (True, False):
+        model = build(name)
+        keras.utils.set_random_seed(0)
+        weights = [0.1 * np.cos(np.arange(v.shape.num_elements() if hasattr(v.shape, "num_elements")
+                                          else int(np.prod(v.shape)))).reshape(v.shape)
+                   for v in model.trainable_variables]  # fmt: skip
+        for variable, value in zip(model.trainable_variables, weights, strict=True):
+            variable.assign(value)
+        model.compile(LayerDecayAdamW(1e-3), run_eagerly=eager)
+        losses.append([np.ravel(model.train_on_batch(images))[0] for _ in range(2)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
+
+
+@every_method
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_near_float32(name, policy):
+    images = random_images(4)
+    reference = build(name)
+    hidden = reference.sample_hidden(0)
+    expected = float(reference.loss_terms(reference(images, hidden=hidden))[0])
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build(name)
+        for mine, theirs in zip(
+            model.trainable_variables, reference.trainable_variables, strict=True
+        ):
+            mine.assign(theirs)
+        loss = model.loss_terms(model(images, hidden=hidden))[0]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    assert float(loss) == pytest.approx(expected, rel=0.03)
+
+
+@every_method
+def test_pictures_are_images(name):
+    model = build(name)
+    for key, picture in model.reconstruct(random_images(4)).items():
+        assert picture.shape[-3:] == (32, 32, 3), key
+        assert picture.min() >= 0, key
+        assert picture.max() <= 255, key
+
+
+@every_method
+def test_masks_change_from_step_to_step(name):
+    model = build(name)
+    images = random_images(4)
+    outputs = {float(model.loss_terms(model(images))[0]) for _ in range(4)}
+    assert len(outputs) > 1
+
+
+@pytest.mark.parametrize("name", [name for name in methods.names() if name != "mixmim"])
+def test_runs_on_a_vision_transformer(name):
+    model = build(name, tiny_vit())
+    model.compile(LayerDecayAdamW(1e-3))
+    assert np.isfinite(model.train_on_batch(random_images(4))).all()
+
+
+def test_mixmim_says_that_it_needs_windows():
+    with pytest.raises(ValueError, match="need a SwinBackbone"):
+        build("mixmim", tiny_vit())(random_images(2))
+
+
+@pytest.mark.parametrize("name", ["greenmim", "eesmm", "mae", "dmjd"])
+@pytest.mark.parametrize("encoder", [tiny_backbone, tiny_vit])
+def test_views_are_disjoint_in_every_method(name, encoder):
+    model = build(name, encoder(), num_views=2, mask_ratio=0.5)
+    outputs = model(random_images(4))
+    total, _ = model.loss_terms(outputs)
+    orders = [to_numpy(view["order"]).reshape(-1, 64) for view in outputs.values()]
+    for first, second in zip(*orders, strict=True):
+        # The last 32 of each order are hidden.
+        assert set(first[32:]) | set(second[32:]) == set(range(64))
+    parts = [float(model.view_loss(view)[0]) for view in outputs.values()]
+    assert float(total) == pytest.approx(np.mean(parts), rel=1e-5)
+
+
+def test_visible_only_methods_do_not_see_hidden_pixels():
+    for name, encoder in (("greenmim", tiny_backbone()), ("mae", tiny_vit()), ("dmjd", tiny_vit())):
+        model = build(name, encoder, **({"num_views": 1} if name == "dmjd" else {}))
+        hidden, images = model.sample_hidden(0), random_images(4)
+        where = np.kron(hidden.reshape(8, 8), np.ones((4, 4))).astype(bool)
+        changed = images.copy()
+        changed[:, where] = 255 - changed[:, where]
+        first, second = (to_numpy(model(x, hidden=hidden)["prediction"]) for x in (images, changed))
+        np.testing.assert_array_equal(first, second)
+        changed[:, ~where] = 255 - changed[:, ~where]
+        third = to_numpy(model(changed, hidden=hidden)["prediction"])
+        assert np.abs(first - third).max() > 1e-4, name
+
+
+@every_method
+def test_unscored_pixels_do_not_change_the_loss(name):
+    """With predictions held fixed, only scored target pixels count."""
+    if name in ("eesmm", "mixmim"):
+        pytest.skip("eesmm: see test_eesmm.py; mixmim scores every unit")
+    model = build(name, **({"num_views": 1, "theta": 0} if name == "dmjd" else {}))
+    hidden, images = model.sample_hidden(0), random_images(4)
+    where = np.kron(hidden.reshape(8, 8), np.ones((4, 4))).astype(bool)
+    outputs = model(images, hidden=hidden)
+    targets = [key for key in ("units", "target") if key in outputs]
+
+    def loss_with(where):
+        changed = images.copy()
+        noise = np.random.default_rng(1).integers(0, 256, images.shape).astype("uint8")
+        changed[:, where] = noise[:, where]
+        other = model(changed, hidden=hidden)
+        return float(model.loss_terms({**outputs, **{key: other[key] for key in targets}})[0])
+
+    if name != "dmjd":  # The gradients of HOG reach one pixel across the border.
+        assert loss_with(~where) == pytest.approx(float(model.loss_terms(outputs)[0]), rel=1e-6)
+    assert loss_with(where) != pytest.approx(float(model.loss_terms(outputs)[0]), rel=1e-5)
+
+
+def test_a_new_method_is_one_file(monkeypatch, tmp_path):
+    """A toy method is found by its file name and trains through the same `fit`."""
+    source = """
+import keras
+from keras import ops
+from eesmm_keras.methods._base import MaskedImageModel
+
+@keras.saving.register_keras_serializable(package="toy")
+class Toy(MaskedImageModel):
+    \"\"\"Predicts the mean colour.\"\"\"
+
+    def __init__(self, backbone, seed=None, **kwargs):
+        super().__init__(backbone, (), seed, **kwargs)
+        self.head = keras.layers.Dense(3)
+        self.head.build((None, backbone.num_features))
+        self.built = True
+
+    def call(self, images, hidden=None, training=False):
+        pixels = self.backbone.normalization(images)
+        latent = self.backbone.encode_tokens(self.backbone.embed(pixels), training=training)
+        target = ops.mean(pixels, axis=(1, 2))
+        return {"prediction": self.head(ops.mean(latent, axis=(1, 2))), "target": target}
+
+    def loss_terms(self, outputs):
+        return ops.mean(ops.square(outputs["prediction"] - outputs["target"])), {}
+
+    def pictures(self, outputs):
+        return {}
+"""
+    (tmp_path / "toy.py").write_text(source)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    assert "toy" in methods.names()
+    model = methods.get("toy")(tiny_backbone())
+    model.compile("adam")
+    history = model.fit(random_images(8), batch_size=4, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert ops.shape(model(random_images(2))["prediction"]) == (2, 3)
