@@ -29,7 +29,8 @@ def build(name, backbone=None, **kwargs):
 
     known = {**method_arguments(name), "seed": None}
     small = {key: value for key, value in SMALL.items() if key in known}
-    return methods.get(name)(backbone or tiny_backbone(), **{**small, **kwargs})
+    backbone = backbone or tiny_backbone(depths=(2, 1))
+    return methods.get(name)(backbone, **{**small, **kwargs})
 
 
 every_method = pytest.mark.parametrize("name", methods.names())
@@ -50,17 +51,20 @@ def test_config_and_file_round_trips(name, tmp_path):
 
 
 @every_method
-def test_every_variable_learns_and_the_loss_falls(name):
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_every_variable_learns_and_the_loss_falls(name, policy):
     """30 steps on one batch: no variable stays where it was, and the loss falls by a tenth."""
-    model = build(name)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build(name)
+    finally:
+        keras.config.set_dtype_policy("float32")
     ramp = np.linspace(0, 120, 32)[:, None] + np.linspace(0, 100, 32) ** 1.02
     colours = np.array([[0, 10, 20], [30, 0, 10], [5, 35, 0], [20, 20, 20]])
     images = (ramp[None, :, :, None] + colours[:, None, None]).astype("uint8")
     before = [to_numpy(variable) for variable in model.trainable_variables]
     # Without decay a variable that gets no gradient does not move.
-    optimizer = LayerDecayAdamW(3e-3, weight_decay=0.0)
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer)
+    model.compile(LayerDecayAdamW(3e-3, weight_decay=0.0))
     history = model.fit(
         np.concatenate([images] * 30), batch_size=4, epochs=1, shuffle=False, verbose=0,
         callbacks=[losses := Losses()],
@@ -90,36 +94,12 @@ def test_compiled_equals_eager(name):
     losses = []
     for eager in (True, False):
         model = build(name)
-        keras.utils.set_random_seed(0)
-        weights = [0.1 * np.cos(np.arange(v.shape.num_elements() if hasattr(v.shape, "num_elements")
-                                          else int(np.prod(v.shape)))).reshape(v.shape)
-                   for v in model.trainable_variables]  # fmt: skip
-        for variable, value in zip(model.trainable_variables, weights, strict=True):
-            variable.assign(value)
+        for variable in model.trainable_variables:
+            values = 0.1 * np.cos(np.arange(np.prod(variable.shape)))
+            variable.assign(values.reshape(variable.shape))
         model.compile(LayerDecayAdamW(1e-3), run_eagerly=eager)
-        losses.append([np.ravel(model.train_on_batch(images))[0] for _ in range(2)])
+        losses.append(np.ravel(model.train_on_batch(images))[0])
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
-
-
-@every_method
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_is_near_float32(name, policy):
-    images = random_images(4)
-    reference = build(name)
-    hidden = reference.sample_hidden(0)
-    expected = float(reference.loss_terms(reference(images, hidden=hidden))[0])
-    keras.config.set_dtype_policy(policy)
-    try:
-        model = build(name)
-        for mine, theirs in zip(
-            model.trainable_variables, reference.trainable_variables, strict=True
-        ):
-            mine.assign(theirs)
-        loss = model.loss_terms(model(images, hidden=hidden))[0]
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
-    assert float(loss) == pytest.approx(expected, rel=0.03)
 
 
 @every_method
