@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from conftest import random_images, tiny_backbone, to_numpy
-from eesmm_keras import ViTBackbone, load_model, methods
+from eesmm_keras import ImageClassifier, ViTBackbone, load_model, methods
 from eesmm_keras.training.optimizer import LayerDecayAdamW
 
 SMALL = {
@@ -124,6 +124,23 @@ def test_runs_on_a_vision_transformer(name):
     model = build(name, tiny_vit())
     model.compile(LayerDecayAdamW(1e-3))
     assert np.isfinite(model.train_on_batch(random_images(4))).all()
+
+
+@pytest.mark.parametrize("encoder", ["vit", "mixmim"])
+def test_other_encoders_fine_tune_and_load(encoder, tmp_path):
+    windows = {"window_size": (8, 4), "shift": False, "positions": "sincos"}
+    backbone = tiny_vit() if encoder == "vit" else tiny_backbone(**windows)
+    classifier = ImageClassifier(backbone, num_classes=3)
+    classifier.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = random_images(4)
+    assert np.isfinite(classifier.train_on_batch(images, np.array([0, 1, 2, 0]))).all()
+    classifier.save(tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        to_numpy(again(images)), to_numpy(classifier(images)), rtol=1e-5, atol=1e-6
+    )
+    depths = {backbone.depth_of(variable.path) for variable in backbone.trainable_variables}
+    assert depths == set(range(backbone.num_blocks + 2))
 
 
 def test_mixmim_says_that_it_needs_windows():

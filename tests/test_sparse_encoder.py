@@ -23,6 +23,8 @@ def dense_masked(backbone, images, visible):
     hidden[visible] = False
     hidden = hidden.reshape(backbone.grid)
     x = backbone.patch_embedding(patchify(backbone.normalization(images), backbone.patch_size))
+    if backbone.positions:
+        x = ops.reshape(backbone.positions(ops.reshape(x, (len(x), -1, x.shape[-1]))), x.shape)
     for number, stage in enumerate(backbone.stages):
         side = stage.height // backbone.grid[0]
         tokens = np.kron(hidden, np.ones((side, side), bool))
@@ -34,7 +36,7 @@ def dense_masked(backbone, images, visible):
 
 
 def sparse(backbone, images, visible, plan=None):
-    plan = plan or grouping.GroupPlanner(backbone.geometry, backbone.grid, [visible]).plan(visible)
+    plan = plan or backbone.planner([visible]).plan(visible)
     units = images_to_units(backbone.normalization(images), backbone.stride)
     return backbone.encode_visible(ops.take(units, visible, axis=1), plan)
 
@@ -76,14 +78,14 @@ def test_equals_dense_without_sight(size, window):
         np.testing.assert_allclose(to_numpy(sparse(backbone, images, visible)), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("preset", ["swin_mini_32", "swin_mini_64"])
+@pytest.mark.parametrize("preset", ["swin_mini_32", "swin_mini_64", "mixmim_mini_32"])
 def test_equals_dense_for_small_presets_and_unequal_sides(preset):
     side = int(preset.rpartition("_")[2])
     backbone = SwinBackbone.from_preset(preset, image_shape=(side, 2 * side, 3))
     enlarge_weights(backbone)
     images = np.random.default_rng(0).uniform(0, 255, (2, *backbone.image_shape)).astype("float32")
     examples = [visible_units(backbone.grid, 0.75, seed) for seed in range(4)]
-    planner = grouping.GroupPlanner(backbone.geometry, backbone.grid, examples)
+    planner = backbone.planner(examples)
     for visible in examples:
         np.testing.assert_allclose(
             to_numpy(sparse(backbone, images, visible, planner.plan(visible))),
