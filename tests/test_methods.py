@@ -143,6 +143,17 @@ def test_other_encoders_fine_tune_and_load(encoder, tmp_path):
     assert depths == set(range(backbone.num_blocks + 2))
 
 
+def test_simmim_hides_squares_of_32_pixels_on_small_patches():
+    backbone = tiny_vit(image_shape=(96, 96, 3), patch_size=16)
+    model = build("simmim", backbone)
+    assert model.block_size == 2
+    hidden = to_numpy(model(random_images(3, 96))["hidden"]).reshape(3, 3, 2, 3, 2)
+    assert (hidden == hidden[:, :, :1, :, :1]).all()
+    # 0.6 of 9 squares, rounded up.
+    np.testing.assert_array_equal(hidden.sum(axis=(1, 2, 3, 4)), 6 * 4)
+    assert model.sample_hidden(0).sum() == 24
+
+
 def test_mixmim_says_that_it_needs_windows():
     with pytest.raises(ValueError, match="need a SwinBackbone"):
         build("mixmim", tiny_vit())(random_images(2))

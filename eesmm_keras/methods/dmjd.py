@@ -4,7 +4,7 @@ from keras import ops
 from eesmm_keras.layers.mlp_projector import MLPProjector
 from eesmm_keras.methods._visible import VisibleOnlyModel, take_units
 from eesmm_keras.names import check_choice
-from eesmm_keras.ops import losses
+from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.hog import units_hog
 from eesmm_keras.ops.patches import images_to_units
 
@@ -64,9 +64,7 @@ class DMJD(VisibleOnlyModel):
         if stride % cell:
             raise ValueError(f"hog_cell must divide the mask unit's side {stride}, got {cell}.")
         if block_size is None:
-            wanted = max(1, 32 // stride)
-            fits = all(side % wanted == 0 and side > wanted for side in backbone.grid)
-            block_size = wanted if fits else 1
+            block_size = masking.default_block_size(backbone.grid, stride)
         dims = (stride // cell) ** 2 * channels * 9 if target == "hog" else stride**2 * channels
         super().__init__(
             backbone, mask_ratio, num_views=num_views, block_size=block_size,

@@ -17,18 +17,38 @@ class SimMIM(MaskedImageModel):
 
     Args:
         backbone: encoder with `embed` and `encode_tokens`, for example `SwinBackbone`.
-        mask_ratio: share of mask units that is hidden, rounded up.
+        mask_ratio: share of the image that is hidden, rounded up to whole squares.
+        block_size: mask units are hidden in squares of this side; None makes squares of 32 pixels, as
+            in the paper, where the encoder's units are smaller and divide them.
         norm_pixels: normalise each target unit by its own mean and standard deviation (the paper
             predicts raw pixels).
         loss: "l1" or "mse", over hidden pixels.
         seed: int; None draws one.
     """
 
-    def __init__(self, backbone, mask_ratio=0.6, norm_pixels=False, loss="l1", seed=None, **kwargs):
+    def __init__(
+        self,
+        backbone,
+        mask_ratio=0.6,
+        norm_pixels=False,
+        loss="l1",
+        block_size=None,
+        seed=None,
+        **kwargs,
+    ):
         super().__init__(backbone, (), seed, **kwargs)
         self.mask_ratio, self.norm_pixels, self.loss_kind = mask_ratio, norm_pixels, loss
+        if block_size is None:
+            block_size = masking.default_block_size(backbone.grid, backbone.stride)
+        if block_size < 1 or any(side % block_size for side in backbone.grid):
+            raise ValueError(
+                f"block_size must divide the {backbone.grid} mask units, got {block_size}."
+            )
+        self.block_size = block_size
         self.num_units = backbone.grid[0] * backbone.grid[1]
-        self.num_hidden = masking.num_hidden(self.num_units, mask_ratio, "up")
+        self._members = masking.block_members(backbone.grid, block_size)
+        self._hidden_blocks = masking.num_hidden(len(self._members), mask_ratio, "up")
+        self.num_hidden = self._hidden_blocks * block_size**2
         self.mask_seeds = keras.random.SeedGenerator(self.seed)
         self.head = keras.layers.Dense(
             backbone.stride**2 * backbone.image_shape[-1],
@@ -73,8 +93,10 @@ class SimMIM(MaskedImageModel):
     def _places(self, hidden, batch):
         """Hidden units of each image, int `(B, S)`."""
         if hidden is None:
-            noise = keras.random.uniform((batch, self.num_units), seed=self.mask_seeds)
-            return ops.argsort(noise, axis=1)[:, : self.num_hidden]
+            noise = keras.random.uniform((batch, len(self._members)), seed=self.mask_seeds)
+            blocks = ops.argsort(noise, axis=1)[:, : self._hidden_blocks]
+            places = ops.take(ops.convert_to_tensor(self._members), blocks, axis=0)
+            return ops.reshape(places, (-1, self.num_hidden))
         hidden = ops.convert_to_numpy(hidden).reshape(-1, self.num_units)
         order, visible = masking.unit_orders(hidden)
         places = ops.convert_to_tensor(order[:, visible:])
@@ -119,7 +141,10 @@ class SimMIM(MaskedImageModel):
     def sample_hidden(self, seed):
         """A mask from a seed: `(1, N)`, 1 = hidden."""
         rng = np.random.default_rng(seed)
-        return masking.random_masks(rng, 1, self.num_units, self.num_hidden)
+        hidden = np.zeros((1, self.num_units), "int8")
+        blocks = rng.permutation(len(self._members))[: self._hidden_blocks]
+        hidden[0, self._members[blocks].reshape(-1)] = 1
+        return hidden
 
     def get_config(self):
         return {
@@ -127,4 +152,5 @@ class SimMIM(MaskedImageModel):
             "mask_ratio": self.mask_ratio,
             "norm_pixels": self.norm_pixels,
             "loss": self.loss_kind,
+            "block_size": self.block_size,
         }

@@ -169,6 +169,19 @@ class MaskSampler:
         return masks.reshape(self.num_views, 1, self.num_units)
 
 
+def default_block_size(grid, stride, pixels=32):
+    """Side in units of squares of 32 pixels, or 1 where these do not divide the grid."""
+    side = max(1, pixels // stride)
+    return side if all(length % side == 0 and length > side for length in grid) else 1
+
+
+def block_members(grid, side):
+    """Units of each square of `side x side` units: int32 `(number of squares, side**2)`."""
+    rows, cols = grid
+    units = np.arange(rows * cols).reshape(rows // side, side, cols // side, side)
+    return units.transpose(0, 2, 1, 3).reshape(-1, side * side).astype("int32")
+
+
 def unit_orders(hidden):
     """`unit_order` of one mask a sample.
 
