@@ -2,12 +2,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.backbones._base import Backbone, normalization_layer
 from eesmm_keras.backbones.presets import SWIN_PRESETS
 from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
 from eesmm_keras.layers.swin_stage import SwinStage
-from eesmm_keras.names import unknown_name
 from eesmm_keras.ops.grouping import GroupPlanner, StageGeometry
 from eesmm_keras.ops.patches import patchify, units_to_nested_patches
 from eesmm_keras.ops.positions import sincos_positions
@@ -16,21 +16,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def normalization_layer(include, mean, std):
-    """Pixels 0..255 to normalised ones; or nothing, where the caller does it."""
-    # Pixels keep float32 whatever the policy: half precision would round them.
-    if not include:
-        return keras.layers.Identity(dtype="float32", name="normalization")
-    return keras.layers.Rescaling(
-        scale=[1 / (255 * s) for s in std],
-        offset=[-m / s for m, s in zip(mean, std, strict=True)],
-        dtype="float32",
-        name="normalization",
-    )
-
-
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class SwinBackbone(keras.Model):
+class SwinBackbone(Backbone):
     """Swin Transformer encoder (Liu et al., 2021), without a head.
 
     `backbone(images)` is the dense network: pixel values 0..255 `(B, H, W, 3)`, uint8 or float, to
@@ -75,6 +62,8 @@ class SwinBackbone(keras.Model):
         >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
         (1, 7, 7, 768)
     """
+
+    presets = SWIN_PRESETS
 
     def __init__(
         self,
@@ -239,15 +228,6 @@ class SwinBackbone(keras.Model):
         """
         return GroupPlanner(self.geometry, self.grid, examples, tokens=bool(self.positions))
 
-    def feature_extractor(self):
-        """Model with the same weights: images -> {"pooled", "feature_map", "P2", "P3", ...}."""
-        outputs = {
-            "pooled": self.pooled_output,
-            "feature_map": self.outputs[0],
-            **self.pyramid_outputs,
-        }
-        return keras.Model(self.input, outputs, name=f"{self.name}_features")
-
     @property
     def num_blocks(self):
         """Number of attention blocks of all stages."""
@@ -273,24 +253,6 @@ class SwinBackbone(keras.Model):
             if kind == "merging":
                 return sum(depths[: int(number) + 1])
         return self.num_blocks + 1
-
-    @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """A backbone of a published size, randomly initialised. `kwargs` override its arguments.
-
-        Raises:
-            ValueError: an unknown name; the message lists the known ones.
-        """
-        if preset not in SWIN_PRESETS:
-            raise ValueError(unknown_name("backbone", preset, SWIN_PRESETS))
-        return cls(**{**SWIN_PRESETS[preset], **kwargs})
-
-    def get_config(self):
-        return {"name": self.name, "trainable": self.trainable, **self._config}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
 
 
 def _add_positions(positions, x):

@@ -2,20 +2,20 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.backbones._base import Backbone, normalization_layer
 from eesmm_keras.backbones.presets import VIT_PRESETS
-from eesmm_keras.backbones.swin import IMAGENET_MEAN, IMAGENET_STD, normalization_layer
+from eesmm_keras.backbones.swin import IMAGENET_MEAN, IMAGENET_STD
 from eesmm_keras.layers.class_token import ClassToken
 from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.transformer_block import TransformerBlock
-from eesmm_keras.names import unknown_name
 from eesmm_keras.ops.grouping import TokenPlanner
 from eesmm_keras.ops.patches import patchify
 from eesmm_keras.ops.positions import sincos_positions
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class ViTBackbone(keras.Model):
+class ViTBackbone(Backbone):
     """Vision Transformer encoder (Dosovitskiy et al., 2021) as MAE uses it, without a head.
 
     `backbone(images)`: pixel values 0..255 `(B, H, W, 3)` -> the normalised token map
@@ -40,6 +40,7 @@ class ViTBackbone(keras.Model):
         (1, 14, 14, 192)
     """
 
+    presets = VIT_PRESETS
     per_image_masks = True
 
     def __init__(
@@ -165,15 +166,6 @@ class ViTBackbone(keras.Model):
         """Makes the plans of `encode_visible`: nothing but the numbers of the visible units."""
         return TokenPlanner()
 
-    def feature_extractor(self):
-        """Model with the same weights: images -> {"pooled", "feature_map", the pyramid's level}."""
-        outputs = {
-            "pooled": self.pooled_output,
-            "feature_map": self.outputs[0],
-            **self.pyramid_outputs,
-        }
-        return keras.Model(self.input, outputs, name=f"{self.name}_features")
-
     def depth_of(self, path):
         """Depth of a variable for layer-wise learning-rate decay: see `SwinBackbone.depth_of`."""
         for part in path.split("/"):
@@ -183,21 +175,3 @@ class ViTBackbone(keras.Model):
             if kind == "block":
                 return int(number) + 1
         return self.num_blocks + 1
-
-    @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """A backbone of a published size, randomly initialised. `kwargs` override its arguments.
-
-        Raises:
-            ValueError: an unknown name; the message lists the known ones.
-        """
-        if preset not in VIT_PRESETS:
-            raise ValueError(unknown_name("backbone", preset, VIT_PRESETS))
-        return cls(**{**VIT_PRESETS[preset], **kwargs})
-
-    def get_config(self):
-        return {"name": self.name, "trainable": self.trainable, **self._config}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
