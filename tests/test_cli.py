@@ -186,7 +186,7 @@ def test_evaluating_a_run_without_a_head(way):
         (["--method", "eesm"], "Unknown method 'eesm'. Did you mean 'eesmm'"),
         (["--image-size", "100", "--backbone", "swin_tiny"], "multiple of 32.*96 and 128"),
         (["--gpus", "4"], "sees 0 GPUs.*Leave --gpus away"),
-        (["--batch-size", "1"], "multiple of num_mixed=2"),
+        (["--batch-size", "1"], "must be a multiple of 2"),
         (["--set", "mask_ratoi=0.5"], "Did you mean 'mask_ratio'"),
         (["--set", "learning_rate=many"], "learning_rate must be a number"),
         (["--set", "mask_ratio"], "key=value"),

@@ -33,6 +33,7 @@ def _swin_presets():
     mixmim = {"shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7)}
     for size, dim, heads in (("base", 128, 4), ("large", 192, 6), ("huge", 352, 11)):
         presets[f"mixmim_{size}"] = {
+            "image_shape": (224, 224, 3),
             **mixmim,
             "embed_dim": dim,
             "depths": (2, 2, 18, 2),
