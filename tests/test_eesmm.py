@@ -281,7 +281,6 @@ def test_fit_takes_labels_datasets_and_uneven_batches():
     model = tiny_eesmm()
     model.compile(keras.optimizers.AdamW(1e-3, gradient_accumulation_steps=2))
     images = random_images(7)
-    model.fit(images, np.zeros(7), batch_size=4, verbose=0)
     dataset = tf.data.Dataset.from_tensor_slices((images, np.zeros(7))).batch(4)
     logs = model.fit(dataset, epochs=1, verbose=0, validation_data=dataset).history
     assert np.isfinite([*logs["loss"], *logs["val_loss_sources"]]).all()
