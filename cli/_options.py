@@ -8,6 +8,11 @@ DATA_HELP = (
 )
 
 
+def names_callback(context, parameter, value):
+    """`a, b` -> `("a", "b")`, as a click callback."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def data_option(function):
     function = click.option("--data-dir", help="Where TFDS data sets lie.")(function)
     return click.option("--data", required=True, metavar="DATA", help=DATA_HELP)(function)

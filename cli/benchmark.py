@@ -1,8 +1,6 @@
 import click
 
-
-def _names(context, parameter, value):
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+from eesmm_keras.cli._options import names_callback
 
 
 @click.command("benchmark")
@@ -20,14 +18,14 @@ def _names(context, parameter, value):
     "--methods",
     default="eesmm,eesmm:num_mixed=3,eesmm:num_mixed=4,greenmim,simmim",
     show_default=True,
-    callback=_names,
+    callback=names_callback,
     metavar="NAME[:KEY=VALUE],...",
 )
 @click.option(
     "--backends",
     default="tensorflow",
     show_default=True,
-    callback=_names,
+    callback=names_callback,
     metavar="NAME,...",
     help="tensorflow, jax, torch.",
 )

@@ -1,10 +1,6 @@
 import click
 
-from eesmm_keras.cli._options import DATA_HELP
-
-
-def _names(context, parameter, value):
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+from eesmm_keras.cli._options import DATA_HELP, names_callback
 
 
 def _shares(context, parameter, value):
@@ -32,7 +28,7 @@ def _settings(context, parameter, value):
 @click.command("compare")
 @click.option("--data", required=True, metavar="DATA", help=DATA_HELP)
 @click.option("--data-dir", help="Where TFDS data sets lie.")
-@click.option("--methods", required=True, callback=_names, metavar="NAME[:KEY=VALUE],...")
+@click.option("--methods", required=True, callback=names_callback, metavar="NAME[:KEY=VALUE],...")
 @click.option("--backbone", required=True, metavar="NAME")
 @click.option("--budget", required=True, metavar="epochs=N|minutes=M", help="Of pre-training.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)

@@ -2,6 +2,8 @@
 
 import difflib
 
+import yaml
+
 
 def unknown_name(kind, name, known):
     """`Unknown backbone 'swin_tinny'. Did you mean 'swin_tiny'? Known: ...`."""
@@ -9,6 +11,13 @@ def unknown_name(kind, name, known):
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+
+
+def split_arguments(text):
+    """`eesmm:num_mixed=3` -> `("eesmm", {"num_mixed": 3})`, the values in YAML."""
+    name, *pairs = text.split(":")
+    pairs = (pair.partition("=") for pair in pairs)
+    return name, {key: yaml.safe_load(value) for key, _, value in pairs}
 
 
 def check_choice(argument, value, known):

@@ -22,6 +22,16 @@ def test_budget_and_method_names():
         compare.parse_method("esm")
 
 
+def test_wrong_arguments_leave_nothing_behind(tmp_path):
+    arguments = {"data": "digits", "methods": ("eesmm",), "budget": "epochs=1"}
+    with pytest.raises(UserError, match="Unknown backbone"):
+        compare.compare(tmp_path / "out", backbone="nothing", **arguments)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Choose another --out"):
+        compare.compare(tmp_path / "file", backbone="swin_mini_32", **arguments)
+
+
 def test_summary_is_mean_and_spread_over_seeds():
     cells = [{"knn": 0.5, "linear": 0.6, "seconds": 10.0}, {"knn": 0.7, "linear": 0.6}]
     row = compare.summary("x", cells)

@@ -19,12 +19,10 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from eesmm_keras.backbones.presets import PRESETS, SWIN_PRESETS
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import names as method_names
-from eesmm_keras.names import unknown_name
+from eesmm_keras.names import split_arguments, unknown_name
 
 METHODS = ("eesmm", "eesmm:num_mixed=3", "eesmm:num_mixed=4", "greenmim", "simmim")
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -56,13 +54,12 @@ class Case:
 
     @property
     def method(self):
-        return self.name.split(":")[0]
+        return split_arguments(self.name)[0]
 
     @property
     def arguments(self):
         """`eesmm:num_mixed=3` -> {"num_mixed": 3}."""
-        pairs = (part.partition("=") for part in self.name.split(":")[1:])
-        return {key: yaml.safe_load(value) for key, _, value in pairs}
+        return split_arguments(self.name)[1]
 
     @property
     def is_dense(self):
@@ -84,8 +81,9 @@ def make_cases(methods, backends, jit, peer):
         UserError: an unknown method or backend, or one that is not installed.
     """
     for name in methods:
-        if name.split(":")[0] not in method_names():
-            raise UserError(unknown_name("method", name.split(":")[0], method_names()))
+        method, _ = split_arguments(name)
+        if method not in method_names():
+            raise UserError(unknown_name("method", method, method_names()))
     wanted = {"off": (False,), "on": (True,), "both": (False, True)}[jit]
     cases = []
     for backend in backends:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import yaml
 
+from eesmm_keras.backbones.presets import PRESETS
 from eesmm_keras.comparison.cell import NOTHING
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import names as method_names
-from eesmm_keras.names import unknown_name
+from eesmm_keras.names import split_arguments, unknown_name
 
 _SUMMED = ("epochs", "images_seen", "views_seen", "steps", "seconds", "images_per_s", "peak_mb")
 
@@ -44,11 +45,10 @@ def parse_method(name):
     Raises:
         UserError: an unknown method.
     """
-    method, *pairs = name.split(":")
+    method, arguments = split_arguments(name)
     if method not in (*method_names(), NOTHING):
         raise UserError(unknown_name("method", method, [*method_names(), NOTHING]))
-    pairs = (pair.partition("=") for pair in pairs)
-    return method, {key: yaml.safe_load(value) for key, _, value in pairs}
+    return method, arguments
 
 
 def compare(
@@ -76,7 +76,14 @@ def compare(
     """
     budget, out = parse_budget(budget), Path(out)
     parsed = {NOTHING: (NOTHING, {}), **{name: parse_method(name) for name in methods}}
-    (out / "cells").mkdir(parents=True, exist_ok=True)
+    if backbone not in PRESETS:
+        raise UserError(unknown_name("backbone", backbone, PRESETS))
+    try:
+        (out / "cells").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to {out}: {error.strerror}. Choose another --out."
+        ) from error
     common = {
         "data": str(data), "data_dir": data_dir, "backbone": backbone, "image_size": image_size,
         "batch_size": batch_size, "limit": limit, "probe_limit": probe_limit, "budget": budget,
