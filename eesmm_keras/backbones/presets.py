@@ -24,6 +24,15 @@ def _swin_presets():
         "depths": (2, 2, 2),
         "num_heads": (2, 4, 8),
     }
+    # Two stages, so that a small image has 64 mask units, of 4 pixels.
+    presets["swin_fine_32"] = {
+        "image_shape": (32, 32, 3),
+        "patch_size": 2,
+        "window_size": 4,
+        "embed_dim": 64,
+        "depths": (2, 4),
+        "num_heads": (2, 4),
+    }
     presets["swin_mini_64"] = {
         **presets["swin_mini_32"],
         "image_shape": (64, 64, 3),

@@ -39,6 +39,7 @@ def finetune(settings, say=print):
     where = {"data_dir": settings.data_dir, "labelled": True}
     train = open_source(settings.data, "train", **where)
     valid = open_source(settings.data, "val", **where)
+    valid = limit_source(valid, settings.val_limit, seed=settings.seed)
     train = limit_source(train, settings.limit, seed=settings.seed)
     train = limit_source(train, share=settings.label_share, seed=settings.seed)
     keras.config.set_dtype_policy(settings.precision)

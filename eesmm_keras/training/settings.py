@@ -73,12 +73,14 @@ class FinetuneSettings(Schedule):
     """What `eesmm finetune` can be told. `weights`: a run, a file, or "none" for a random start.
 
     `label_share`: share of every class's training images that is used, at least one image each.
+    `val_limit`: validate on so many images only, every class alike.
     """
 
     weights: str = ""
     backbone: str | None = None
     drop_path: float = 0.1
     label_share: float = 1.0
+    val_limit: int | None = None
     label_smoothing: float = 0.1
     ema_momentum: float | None = None
     rand_augment_magnitude: float | None = None
@@ -232,13 +234,14 @@ def _check(settings):
     for name in (
         "epochs",
         "limit",
+        "val_limit",
         "batch_size",
         "accumulate",
         "steps_per_epoch",
         "image_size",
         "gpus",
     ):
-        value = getattr(settings, name)
+        value = getattr(settings, name, None)
         if value is not None and value < 1:
             raise UserError(f"Setting {name} must be at least 1, got {value}.")
     for name in ("learning_rate", "min_learning_rate", "warmup_learning_rate", "weight_decay"):
