@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones.holder import BackboneHolder
+from eesmm_keras.backbones.holder import BackboneHolder, FiniteMean, guarded
 from eesmm_keras.ops.patches import units_to_images
 
 
@@ -36,7 +36,7 @@ class MaskedImageModel(BackboneHolder):
         self.backbone = backbone
         self.seed = int(np.random.randint(2**31) if seed is None else seed)
         self.unit_pixels = backbone.stride**2 * backbone.image_shape[-1]
-        self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in loss_names}
+        self.loss_trackers = {name: FiniteMean(name=name) for name in loss_names}
 
     # === What a method defines ===
 
@@ -110,7 +110,7 @@ class MaskedImageModel(BackboneHolder):
         for name, term in terms.items():
             # Weighted like Keras' own loss, so that the parts add up over uneven batches too.
             self.loss_trackers[name].update_state(term, sample_weight=ops.shape(x)[0])
-        return total / _replicas()
+        return guarded(total / _replicas())
 
     # === Looking at the results ===
 

@@ -10,6 +10,28 @@ def is_decayed(variable):
     return len(variable.shape) > 1 and variable.name not in _NEVER_DECAYED
 
 
+def all_finite(gradients):
+    """Scalar bool: whether all numbers in a list of gradients (None left out) are finite.
+
+    By the sum of their squares, which a gradient of 1e19 makes infinite: not finite either.
+    Under a `tf.distribute` strategy it holds for all replicas together.
+    """
+    gradients = [gradient for gradient in gradients if gradient is not None]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        total = tf.add_n([tf.nn.l2_loss(tf.cast(tf.convert_to_tensor(g), "float32")) for g in gradients])
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            total = context.all_reduce(tf.distribute.ReduceOp.SUM, total)
+        return tf.math.is_finite(total)
+    return ops.isfinite(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients))
+
+
 def layer_decay_scales(backbone, layer_decay):
     """Learning-rate factors of layer-wise decay (Bao et al., 2021, BEiT).
 
@@ -30,10 +52,14 @@ def layer_decay_scales(backbone, layer_decay):
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class LayerDecayAdamW(keras.optimizers.AdamW):
-    """AdamW with a learning-rate factor for each variable, and decay of kernels only.
+    """AdamW with a learning-rate factor for each variable, decay of kernels only, and a guard.
 
     As with PyTorch's parameter groups, a variable's factor scales its weight decay too. Biases,
     norms, relative position tables and mask tokens are not decayed.
+
+    A step whose gradients are not all finite changes neither weights nor moments; it is counted in
+    `skipped` (int variable) and in `iterations`. With gradient accumulation such a step adds
+    nothing to the sum. Models of this package make the gradients of a non-finite loss non-finite.
 
     Args:
         learning_rate: float or schedule.
@@ -41,43 +67,90 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         lr_scales: dict from variable path to learning-rate factor, for example from
             `layer_decay_scales`; other variables have factor 1.
         **kwargs: of `keras.optimizers.AdamW`.
+
+    Attributes:
+        rate_factor: float variable, a factor on all learning rates: 1, until somebody assigns it.
+
+    Raises:
+        ValueError: `amsgrad`, which is not supported.
     """
 
     def __init__(self, learning_rate=1e-3, weight_decay=0.05, lr_scales=None, **kwargs):
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs)
+        if self.amsgrad:
+            raise ValueError("LayerDecayAdamW has no amsgrad. Use keras.optimizers.AdamW for it.")
         self.lr_scales = dict(lr_scales or {})
+        # Keras ends every `fit` with the average; a run of several calls wants it after the last.
+        self.hold_average = False
 
     def build(self, variables):
         super().build(variables)
         self._scales = [self.lr_scales.get(variable.path, 1.0) for variable in variables]
         self._decayed = [is_decayed(variable) for variable in variables]
+        self.skipped = self.add_variable((), dtype="int32", name="skipped")
+        self.rate_factor = self.add_variable((), "ones", dtype="float32", name="rate_factor")
+
+    def apply(self, grads, trainable_variables=None):
+        grads = list(grads)
+        if trainable_variables is not None and not self.built:
+            self.build(list(trainable_variables))
+        good = self._good = all_finite(grads)
+        if self.gradient_accumulation_steps:
+            # The update is that of the sum, which only takes what is finite.
+            self._good = ops.convert_to_tensor(True)
+            grads = [g if g is None else ops.where(good, g, 0) for g in grads]
+        super().apply(grads, trainable_variables)
+        self.skipped.assign_add(1 - ops.cast(good, "int32"))
 
     def _apply_weight_decay(self, variables):
         """Done in the update, where the variable's own learning rate is known."""
 
     def _backend_update_step(self, gradients, variables, learning_rate):
-        if keras.backend.backend() == "torch" and not self.amsgrad:
-            self._update_together(gradients, variables, learning_rate)
-        else:
+        learning_rate = learning_rate * self.rate_factor
+        if keras.backend.backend() != "torch":
             super()._backend_update_step(gradients, variables, learning_rate)
+        elif self._good:
+            self._update_together(gradients, variables, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         learning_rate = ops.cast(learning_rate, variable.dtype) * self._scales[index]
-        if self._decayed[index] and self.weight_decay:
-            self.assign_sub(variable, variable * (self.weight_decay * learning_rate))
-        if keras.backend.backend() == "tensorflow" and not self.amsgrad:
-            self._update_at_once(gradient, variable, learning_rate)
+        decay = self.weight_decay * learning_rate if self._decayed[index] else 0.0
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.cond(
+                self._good,
+                lambda: self._update_at_once(gradient, variable, learning_rate, decay),
+                lambda: None,
+            )
         else:
-            super().update_step(gradient, variable, learning_rate)
+            self._update_where_good(gradient, variable, learning_rate, decay)
 
     def _beta_powers(self, dtype):
         step = ops.cast(self.iterations + 1, dtype)
         return (ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2))
 
-    def _update_at_once(self, gradient, variable, learning_rate):
+    def _update_where_good(self, gradient, variable, learning_rate, decay):
+        """Adam in plain operations, which a compiler makes one pass of."""
+        index = self._get_variable_index(variable)
+        first, second = self._momentums[index], self._velocities[index]
+        beta_1_power, beta_2_power = self._beta_powers(variable.dtype)
+        rate = learning_rate * ops.sqrt(1 - beta_2_power) / (1 - beta_1_power)
+        gradient = ops.cast(gradient, variable.dtype)
+        new_first = first + (gradient - first) * (1 - self.beta_1)
+        new_second = second + (ops.square(gradient) - second) * (1 - self.beta_2)
+        step = rate * new_first / (ops.sqrt(new_second) + self.epsilon)
+        new = variable * (1 - decay) - step
+        for target, value in ((variable, new), (first, new_first), (second, new_second)):
+            self.assign(target, ops.where(self._good, value, ops.convert_to_tensor(target)))
+
+    def _update_at_once(self, gradient, variable, learning_rate, decay):
         """Adam by TensorFlow's own kernel: one pass over memory instead of a dozen."""
         import tensorflow as tf
+
+        if self._decayed[self._get_variable_index(variable)] and self.weight_decay:
+            self.assign_sub(variable, variable * decay)
 
         def handle(x):
             return (x.value if isinstance(x, keras.Variable) else x).handle
@@ -126,6 +199,9 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
                 torch._foreach_add_(values, update)
 
     def finalize_variable_values(self, var_list):
+        """With `use_ema`, put the average into the weights; while `hold_average`, do nothing."""
+        if self.hold_average:
+            return
         super().finalize_variable_values(var_list)
         if self.use_ema:
             # On JAX the weights would now share buffers with their averages, and the next
