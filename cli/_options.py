@@ -21,7 +21,8 @@ def data_option(function):
 def training_options(function):
     """Options of pretrain and finetune. Their defaults stand in the settings, or in a recipe."""
     options = [
-        click.option("--out", required=True, metavar="RUN", help="New folder for the run."),
+        click.option("--out", required=True, metavar="RUN",
+                     help="The run's folder; an unfinished run in it goes on."),
         click.option("--recipe", metavar="NAME|FILE", help="Settings to start from."),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
                      help="Any setting, or argument of the method; can be repeated."),
@@ -35,6 +36,10 @@ def training_options(function):
         click.option("--precision", metavar="P",
                      help="float32, mixed_bfloat16 or mixed_float16."),
         click.option("--seed", type=int, metavar="N"),
+        click.option("--checkpoint-every", metavar="N|'M minutes'",
+                     help="Steps, minutes or epochs. Default: 10 minutes."),
+        click.option("--max-bad-steps", type=int, metavar="N",
+                     help="Skipped steps in a row before going back. Default: 10."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)

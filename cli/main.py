@@ -7,7 +7,7 @@ import sys
 import click
 
 from eesmm_keras._version import __version__
-from eesmm_keras.errors import UserError
+from eesmm_keras.errors import Interrupted, UserError
 
 COMMANDS = (
     "pretrain", "finetune", "evaluate", "export", "reconstruct", "benchmark", "compare", "list", "demo",
@@ -48,6 +48,9 @@ def main():
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
         group.main(prog_name="eesmm", standalone_mode=False)
+    except Interrupted as stop:
+        click.echo(str(stop), err=True)
+        sys.exit(stop.exit_code)
     except UserError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)

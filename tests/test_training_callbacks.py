@@ -8,6 +8,7 @@ import numpy as np
 from conftest import random_images, tiny_eesmm, to_numpy
 from eesmm_keras.progress import track
 from eesmm_keras.training.callbacks import MetricsFile, Progress, RefreshMasks
+from eesmm_keras.training.loop import Position
 from eesmm_keras.training.schedules import MAX_WARMUP, make_optimizer
 from eesmm_keras.training.settings import PretrainSettings
 
@@ -21,7 +22,9 @@ def test_masks_are_new_in_every_epoch(tmp_path):
     model = tiny_eesmm()
     model.compile(keras.optimizers.AdamW(1e-3))
     screen = io.StringIO()
-    callbacks = [Progress(4, 2, 2, screen), RefreshMasks(), MetricsFile(tmp_path / "m.csv")]
+    position = Position(steps=2)
+    callbacks = [position, Progress(position, 4, 2, screen), RefreshMasks()]
+    callbacks.append(MetricsFile(tmp_path / "m.csv"))
     model.fit(random_images(8), batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
     _, second = model.mask_bank._make(epoch=1)
     np.testing.assert_array_equal(to_numpy(model.mask_bank.table), second)

@@ -6,25 +6,46 @@ class BackboneHolder(keras.Model):
     """A model around an encoder, `self.backbone`, that is saved and loaded with it.
 
     Training is guarded: a loss that is not finite gets gradients that are not, which
-    `LayerDecayAdamW` skips, and it is left out of the average that the logs show. With that
-    optimizer the logs also hold `skipped`, the number of steps skipped so far.
+    `LayerDecayAdamW` skips (as Keras' loss scaling does in half precision), and it is left out of
+    the average that the logs show. With that optimizer the logs also hold `skipped`, the number of
+    steps skipped so far; in half precision only those whose loss was not finite, because loss
+    scaling skips others as a part of its work.
+
+    `derived_variables` follow from the configuration: a checkpoint need not hold them.
     """
+
+    derived_variables = ()
 
     def compile(self, *args, **kwargs):
         super().compile(*args, **kwargs)
         # Keras makes this metric itself and offers no way to give it another one.
-        self.metrics[0].__class__ = FiniteMean
+        loss = self.metrics[0]
+        loss.__class__ = GuardedLoss
+        loss.left_out = loss.add_variable((), "zeros", dtype="int32", name="left_out")
+
+    def compile_from_config(self, config):
+        # Keras leaves this to models with a `compile` of their own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @property
+    def skipped_steps(self):
+        """Variable that counts skipped steps, or None."""
+        if hasattr(self.optimizer, "inner_optimizer"):
+            return self.metrics[0].left_out
+        return getattr(self.optimizer, "skipped", None)
 
     def train_step(self, *args):
-        result = super().train_step(*args)
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if not hasattr(optimizer, "skipped"):
+        result, counter = super().train_step(*args), self.skipped_steps
+        if counter is None:
             return result
         if keras.backend.backend() != "jax":
-            return {**result, "skipped": ops.cast(optimizer.skipped, "float32")}
+            return {**result, "skipped": ops.cast(counter, "float32")}
         logs, state = result
-        places = [variable is optimizer.skipped for variable in self.optimizer.variables]
-        return {**logs, "skipped": ops.cast(state[2][places.index(True)], "float32")}, state
+        variables = [*self.optimizer.variables, *self.metrics_variables]
+        values = [*state[2], *state[3]]
+        place = [variable is counter for variable in variables].index(True)
+        return {**logs, "skipped": ops.cast(values[place], "float32")}, state
 
     def compute_loss(self, *args, **kwargs):
         return guarded(super().compute_loss(*args, **kwargs))
@@ -55,3 +76,15 @@ class FiniteMean(keras.metrics.Mean):
         weight = 1.0 if sample_weight is None else ops.cast(sample_weight, self.dtype)
         finite = ops.isfinite(values)
         super().update_state(ops.where(finite, values, 0.0), ops.where(finite, weight, 0.0))
+
+
+class GuardedLoss(FiniteMean):
+    """The loss of the logs; `left_out` counts values that were not finite, over all epochs."""
+
+    def update_state(self, values, sample_weight=None):
+        super().update_state(values, sample_weight)
+        self.left_out.assign_add(1 - ops.cast(ops.isfinite(values), "int32"))
+
+    def reset_state(self):
+        self.total.assign(0.0)
+        self.count.assign(0.0)

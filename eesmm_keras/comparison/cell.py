@@ -70,7 +70,7 @@ def _pretrain(spec, folder):
         "limit": spec["limit"],
         "seed": spec["seed"],
         "pictures_every": 10**6,
-        "checkpoint_every": 10**6,
+        "checkpoint_every": "1000 minutes",
         **spec["settings"],
         "method_args": spec["arguments"],
     }
@@ -137,7 +137,7 @@ def _finetune(spec, folder, weights, share, test):
         "val_limit": 100,
         "limit": spec["limit"],
         "seed": spec["seed"],
-        "checkpoint_every": 10**6,
+        "checkpoint_every": "1000 minutes",
         "out": str(out),
         **spec["finetune_settings"],
     }

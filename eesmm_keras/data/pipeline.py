@@ -24,6 +24,7 @@ from eesmm_keras.data.errors import DataError
 
 __all__ = [
     "Augmentation",
+    "batch_members",
     "evaluation_dataset",
     "labelled_dataset",
     "load_arrays",
@@ -128,6 +129,31 @@ def labelled_dataset(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
+def batch_members(count, batch_size, step, seed=0, group=1):
+    """Which images a training batch is made of, in order.
+
+    Args:
+        count: int, images of the source.
+        batch_size, seed, group: as in `pretrain_dataset`. step: int, the batch's number.
+
+    Returns:
+        list of int. An image that cannot be decoded is replaced by the next one that can.
+    """
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    return [_image_at(position, count, seed, group) for position in positions]
+
+
+def _image_at(position, count, seed, group):
+    """Index of the image at a position of the endless sequence of epochs."""
+    epoch, place = divmod(position, count - count % group)
+    return int(_epoch_order(count, seed, epoch)[place])
+
+
+@lru_cache(maxsize=4)  # the workers run ahead of training and meet two epochs at a time
+def _epoch_order(count, seed, epoch):
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
 def evaluation_dataset(source, image_size, batch_size):
     """Central crops with labels, each image once and in order. The last batch may be smaller.
 
@@ -218,15 +244,9 @@ def _training_views(source, image_size, batch_size, steps, start_step, seed, vie
             f"multiple of {group} and at least {group} images, received batches of {batch_size} "
             f"and {count} image{'s' * (count != 1)} in '{source.name}'."
         )
-    per_epoch = count - count % group
-
-    @lru_cache(maxsize=4)  # the workers run ahead of training and meet two epochs at a time
-    def order(epoch):
-        return np.random.default_rng((seed, epoch)).permutation(count)
 
     def view_at(position):
-        epoch, place = divmod(position, per_epoch)
-        image, index = source.load_good(int(order(epoch)[place]), min_side)
+        image, index = source.load_good(_image_at(position, count, seed, group), min_side)
         return crop(image, np.random.default_rng((seed, position))), index
 
     def read(first):

@@ -59,6 +59,10 @@ class VisibleOnlyModel(MaskedImageModel):
         self.mask_bank.build()
         self.decoder.build((None, None, backbone.num_features))
 
+    @property
+    def derived_variables(self):
+        return (self.mask_bank.table,)
+
     # === What a method defines ===
 
     def view(self, images, mask, visible, training):

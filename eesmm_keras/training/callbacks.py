@@ -16,13 +16,13 @@ class Progress(keras.callbacks.Callback):
     before the callbacks that write them.
 
     Args:
-        batch_size: images a step. epochs, steps: of the whole run and of one epoch.
+        position: `Position` of the run. batch_size: images a step. epochs: of the whole run.
         stream: where to write.
     """
 
-    def __init__(self, batch_size, epochs, steps, stream=None):
+    def __init__(self, position, batch_size, epochs, stream=None):
         super().__init__()
-        self.batch_size, self.epochs, self.steps = batch_size, epochs, steps
+        self.position, self.batch_size, self.epochs = position, batch_size, epochs
         self.stream = stream or sys.stdout
         self._seen = 0
 
@@ -41,7 +41,7 @@ class Progress(keras.callbacks.Callback):
         self._seen += 1
         if self.stream.isatty() and now - self._shown > 0.5:
             self._shown = now
-            done = (batch + 1) / self.steps
+            done = (self.position.in_epoch or self.position.steps) / self.position.steps
             bar = "=" * int(20 * done)
             self.stream.write(f"\r{self._line(now, logs)} [{bar:<20}] {done:4.0%} \x1b[K")
             self.stream.flush()
@@ -51,9 +51,7 @@ class Progress(keras.callbacks.Callback):
         rate = self._rate(now)
         if logs is not None:
             logs["images_per_second"] = rate
-            logs["learning_rate"] = float(
-                keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-            )
+            logs["learning_rate"] = learning_rate(self.model.optimizer)
         start = "\r" if self.stream.isatty() else ""
         end = "\x1b[K\n" if start else "\n"
         self.stream.write(f"{start}{self._line(now, logs)}{end}")
@@ -65,16 +63,23 @@ class Progress(keras.callbacks.Callback):
 
     def _line(self, now, logs):
         rate = self._rate(now)
-        left = (self.epochs * self.steps - 1 - self._seen) * self.batch_size
+        left = (self.epochs * self.position.steps - self.position.step) * self.batch_size
         eta = time.strftime("%H:%M:%S", time.gmtime(left / rate)) if rate else "?"
         hidden = ("images_per_second", "learning_rate")
         parts = [
             f"{name} {float(value):.4g}"
             for name, value in (logs or {}).items()
-            if name not in hidden
+            if name not in hidden and (name != "skipped" or value > 0)
         ]
         head = f"epoch {self._epoch + 1}/{self.epochs}  {rate:.0f} images/s  ETA {eta}"
         return "  ".join([head, *parts])
+
+
+def learning_rate(optimizer):
+    """The rate of the last step, as a float."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = optimizer.learning_rate * getattr(optimizer, "rate_factor", 1.0)
+    return float(keras.ops.convert_to_numpy(rate))
 
 
 class Pictures(keras.callbacks.Callback):
@@ -84,18 +89,20 @@ class Pictures(keras.callbacks.Callback):
         images: `(B, H, W, C)` pixel values.
         folder: where `epoch_0000.png` and so on go.
         every: epochs between two pictures.
-        epochs: of the whole run.
+        position: `Position` of the run. epochs: of the whole run.
     """
 
-    def __init__(self, images, folder, every, epochs):
+    def __init__(self, images, folder, every, position, epochs):
         super().__init__()
-        self.images, self.folder, self.every, self.epochs = images, folder, every, epochs
+        self.images, self.folder, self.every = images, folder, every
+        self.position, self.epochs = position, epochs
 
     def _save(self, epoch):
         save_grid(self.model.reconstruct(self.images), self.folder / f"epoch_{epoch:04d}.png")
 
     def on_train_begin(self, logs=None):
-        self._save(0)
+        if self.position.step == 0:
+            self._save(0)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
@@ -111,15 +118,17 @@ class Probe(keras.callbacks.Callback):
     Args:
         train, test: labelled sources. mode: "knn" or "linear".
         every: epochs between two probes. epochs: of the whole run; the last one is probed too.
+        run: `Run`, whose metrics tell the last result where the run goes on.
     """
 
-    def __init__(self, train, test, mode, every, epochs):
+    def __init__(self, train, test, mode, every, epochs, run):
         super().__init__()
         self.train, self.test, self.mode = train, test, mode
-        self.every, self.epochs = every, epochs
+        self.every, self.epochs, self.run = every, epochs, run
 
     def on_train_begin(self, logs=None):
-        self._last = self._measure()
+        last = self.run.last_metrics().get(f"{self.mode}_accuracy")
+        self._last = self._measure() if last is None else float(last)
 
     def _measure(self):
         from eesmm_keras.training.probing import probe
@@ -142,14 +151,13 @@ class RefreshMasks(keras.callbacks.Callback):
             bank.refresh(epoch)
 
 
-def run_callbacks(run, settings, steps, extra=()):
+def run_callbacks(run, settings, position, extra=()):
     """The callbacks of every run, in the order in which they must stand."""
     return [
-        Progress(settings.batch_size, settings.epochs, steps),
+        Progress(position, settings.batch_size, settings.epochs),
         *extra,
         MetricsFile(run.metrics_path),
         keras.callbacks.TensorBoard(run.tensorboard_path, write_graph=False),
-        _Checkpoint(run.checkpoint_path, settings.checkpoint_every),
     ]
 
 
@@ -168,17 +176,3 @@ class MetricsFile(keras.callbacks.Callback):
             if new:
                 writer.writeheader()
             writer.writerow(row)
-
-
-class _Checkpoint(keras.callbacks.Callback):
-    """Saves the model every N epochs, complete or not at all."""
-
-    def __init__(self, path, every):
-        super().__init__()
-        self.path, self.every = path, every
-
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0:
-            partial = self.path.with_name("partial.keras")
-            self.model.save(partial)
-            partial.replace(self.path)

@@ -1,10 +1,12 @@
 """`eesmm finetune` and `eesmm evaluate`: an encoder and labels to a classifier."""
 
 import keras
+import numpy as np
 
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.pipeline import (
     Augmentation,
+    batch_members,
     evaluation_dataset,
     labelled_dataset,
 )
@@ -12,6 +14,7 @@ from eesmm_keras.data.sources import limit_source, open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
+from eesmm_keras.training import loop
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.pretraining import bad_images_line, build_backbone
@@ -60,6 +63,10 @@ def finetune(settings, say=print):
         )
         model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy("accuracy")])
 
+        # Built before the first step: a checkpoint holds what they have summed up.
+        blank = np.zeros((1, model.num_classes), "float32")
+        model.compute_metrics(None, blank, blank)
+
     run = Run(settings.out)
     size = settings.image_size
     augmentation = Augmentation(
@@ -71,11 +78,23 @@ def finetune(settings, say=print):
         crop_ratio=settings.crop_ratio,
         flip=settings.flip,
     )
-    dataset = labelled_dataset(
-        train, size, settings.batch_size, num_classes=model.num_classes,
-        steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
-    )  # fmt: skip
-    run.create("finetune", as_dict(settings))
+
+    def make_dataset(start):
+        return labelled_dataset(
+            train, size, settings.batch_size, num_classes=model.num_classes, start_step=start,
+            steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
+        )  # fmt: skip
+
+    def describe(step):
+        members = batch_members(len(train), settings.batch_size, step, settings.seed)
+        return {"seed": settings.seed, "images": [train.describe(i) for i in members]}
+
+    def callbacks(position):
+        ema = [keras.callbacks.SwapEMAWeights()] if settings.ema_momentum else []
+        return [*ema, *run_callbacks(run, settings, position)]
+
+    make_dataset(0)
+    run.begin("finetune", as_dict(settings))
     known_bad = len(train.bad) + len(valid.bad)
     for line in (valid.note, bad_images_line(train), bad_images_line(valid)):
         if line:
@@ -85,17 +104,12 @@ def finetune(settings, say=print):
         f"{len(valid)}: weights {settings.weights}, {settings.epochs} epochs of {steps} steps, "
         f"{settings.batch_size} images a step, {keras.backend.backend()}, {settings.precision}"
     )
-    ema = [keras.callbacks.SwapEMAWeights()] if settings.ema_momentum else []
-    model.fit(
-        dataset,
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        validation_data=_one_hot(evaluation_dataset(valid, size, settings.batch_size), model),
-        shuffle=False,
-        verbose=0,
-        callbacks=[*ema, *run_callbacks(run, settings, steps)],
-    )
-    run.save_model(model)
+    validation = _one_hot(evaluation_dataset(valid, size, settings.batch_size), model)
+    loop.train(
+        model, run, settings, steps, make_dataset, callbacks, describe, say,
+        validation_data=validation,
+    )  # fmt: skip
+    run.finish(model)
     bad = [*train.bad, *valid.bad]
     run.write_bad_images(bad)
     if len(bad) > known_bad:

@@ -24,7 +24,9 @@ def all_finite(gradients):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        total = tf.add_n([tf.nn.l2_loss(tf.cast(tf.convert_to_tensor(g), "float32")) for g in gradients])
+        total = tf.add_n(
+            [tf.nn.l2_loss(tf.cast(tf.convert_to_tensor(g), "float32")) for g in gradients]
+        )
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
             total = context.all_reduce(tf.distribute.ReduceOp.SUM, total)

@@ -4,11 +4,12 @@ import keras
 
 from eesmm_keras import backbones, methods
 from eesmm_keras.backbones.presets import default_backbone
-from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
+from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source, open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
 from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.loop import train
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import as_dict, method_arguments
@@ -91,34 +92,40 @@ def pretrain(settings, say=print):
         model.compile(optimizer)
 
     run, known_bad = Run(settings.out), len(source.bad)
-    dataset = pretrain_dataset(
-        source,
-        settings.image_size,
-        settings.batch_size,
-        settings.epochs * steps,
-        seed=settings.seed,
-        crop_scale=settings.crop_scale,
-        crop_ratio=settings.crop_ratio,
-        flip=settings.flip,
-        group=images_per_sample,
-    )
-    run.create("pretrain", as_dict(settings))
-    _describe(source, settings, backbone, steps, say)
+    views = {
+        "image_size": settings.image_size,
+        "crop_scale": settings.crop_scale,
+        "crop_ratio": settings.crop_ratio,
+        "flip": settings.flip,
+    }
+    order = {"seed": settings.seed, "group": images_per_sample}
+
+    def make_dataset(start):
+        end = settings.epochs * steps
+        batches = {"batch_size": settings.batch_size, "steps": end, "start_step": start}
+        return pretrain_dataset(source, **batches, **views, **order)
+
+    def describe(step):
+        members = batch_members(len(source), settings.batch_size, step, **order)
+        return {"seed": settings.seed, "images": [source.describe(i) for i in members]}
+
     shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
     shown = shown[: len(shown) // images_per_sample * images_per_sample]
-    pictures = Pictures(shown, run.pictures, settings.pictures_every, settings.epochs)
-    probes = []
-    if probe_sources:
-        probes = [Probe(*probe_sources, settings.probe_mode, settings.probe_every, settings.epochs)]
-    model.fit(
-        dataset,
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,
-        verbose=0,
-        callbacks=run_callbacks(run, settings, steps, extra=[RefreshMasks(), pictures, *probes]),
-    )
-    run.save_model(model)
+
+    def callbacks(position):
+        pictures = Pictures(shown, run.pictures, settings.pictures_every, position, settings.epochs)
+        extra = [RefreshMasks(), pictures]
+        if probe_sources:
+            every = (settings.probe_mode, settings.probe_every, settings.epochs)
+            extra.append(Probe(*probe_sources, *every, run))
+        return run_callbacks(run, settings, position, extra)
+
+    # Opened before the folder is made: it tells if nothing can be read.
+    make_dataset(0)
+    run.begin("pretrain", as_dict(settings))
+    _describe(source, settings, backbone, steps, say)
+    train(model, run, settings, steps, make_dataset, callbacks, describe, say)
+    run.finish(model)
     run.write_bad_images(source.bad)
     if len(source.bad) > known_bad:
         say(bad_images_line(source))

@@ -20,7 +20,9 @@ class Schedule:
     `learning_rate`, `min_learning_rate` and `warmup_learning_rate` hold for 512 images a step and
     are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `gpus`:
     None takes what the backend takes by default. `limit`: train on so many images only, chosen by
-    `seed`, every class alike.
+    `seed`, every class alike. `checkpoint_every`: steps ("500"), minutes ("10 minutes") or epochs
+    ("1 epoch"); the last `checkpoint_keep` are kept. `max_bad_steps`: skipped steps in a row
+    (losses or gradients that are not finite) before the run goes back to the last checkpoint.
     """
 
     data: str = ""
@@ -48,6 +50,13 @@ class Schedule:
     crop_scale: tuple = (0.2, 1.0)
     crop_ratio: tuple = (3 / 4, 4 / 3)
     flip: bool = True
+    checkpoint_every: str = "10 minutes"
+    checkpoint_keep: int = 2
+    max_bad_steps: int = 10
+
+
+# What may change when a run goes on: it does not change what is computed.
+FREE = ("gpus", "checkpoint_every", "checkpoint_keep", "max_bad_steps", "pictures_every")
 
 
 @dataclass
@@ -64,7 +73,6 @@ class PretrainSettings(Schedule):
     probe_data: str | None = None
     probe_mode: str = "knn"
     probe_every: int = 10
-    checkpoint_every: int = 1
     method_args: dict = field(default_factory=dict)
 
 
@@ -88,7 +96,6 @@ class FinetuneSettings(Schedule):
     cutmix_alpha: float | None = None
     erasing: float = 0.0
     crop_scale: tuple = (0.08, 1.0)
-    checkpoint_every: int = 1
 
 
 KINDS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
@@ -221,6 +228,8 @@ def _convert(key, value, spec):
         return float(value)
     if kind == "str" and isinstance(value, str):
         return value
+    if key == "checkpoint_every" and number:
+        return f"{value:g}"
     if kind == "tuple" and isinstance(value, list | tuple) and len(value) == 2:
         return tuple(float(item) for item in value)
     expected = {"tuple": "two numbers", "int": "a whole number", "float": "a number"}
@@ -240,6 +249,8 @@ def _check(settings):
         "steps_per_epoch",
         "image_size",
         "gpus",
+        "checkpoint_keep",
+        "max_bad_steps",
     ):
         value = getattr(settings, name, None)
         if value is not None and value < 1:
@@ -247,7 +258,8 @@ def _check(settings):
     for name in ("learning_rate", "min_learning_rate", "warmup_learning_rate", "weight_decay"):
         if getattr(settings, name) < 0:
             raise UserError(f"Setting {name} must not be negative, got {getattr(settings, name)}.")
-    for name in ("checkpoint_every", "pictures_every", "probe_every"):
+    parse_interval(settings.checkpoint_every)
+    for name in ("pictures_every", "probe_every"):
         if getattr(settings, name, 1) < 1:
             raise UserError(f"Setting {name} must be at least 1, got {getattr(settings, name)}.")
     modes = ("knn", "linear")
@@ -256,6 +268,27 @@ def _check(settings):
     policies = ("float32", "mixed_bfloat16", "mixed_float16")
     if settings.precision not in policies:
         raise UserError(unknown_name("precision", settings.precision, policies))
+
+
+def parse_interval(text):
+    """`500` -> `("steps", 500.0)`, `10 minutes` -> `("minutes", 10.0)`, `1 epoch` likewise.
+
+    Raises:
+        UserError: anything else.
+    """
+    number, _, unit = text.strip().partition(" ")
+    units = {"": "steps", "step": "steps", "minute": "minutes", "min": "minutes", "epoch": "epochs"}
+    unit = units.get(unit.strip().removesuffix("s"))
+    try:
+        amount = float(number)
+    except ValueError:
+        amount = 0.0
+    if unit is None or not 0 < amount < float("inf") or (unit != "minutes" and amount % 1):
+        raise UserError(
+            "checkpoint_every takes a number of steps (500), minutes (10 minutes) or epochs "
+            f"(1 epoch), got {text!r}."
+        )
+    return unit, amount
 
 
 def as_dict(settings):

@@ -1,0 +1,254 @@
+"""Training that one can leave alone: it goes on where it was stopped, and takes no bad step."""
+
+import contextlib
+import json
+import signal
+import threading
+import time
+
+import keras
+
+from eesmm_keras.errors import Interrupted, UserError
+from eesmm_keras.training.checkpoints import Checkpoints, restore
+from eesmm_keras.training.settings import parse_interval
+
+
+class Position(keras.callbacks.Callback):
+    """Where a run is, over all its epochs and interruptions. It must be the first callback.
+
+    Args:
+        steps: batches of an epoch.
+
+    Attributes:
+        step: batches done since the beginning of the run.
+        resumed: values of a checkpoint whose metrics the next epoch begins with, or None.
+    """
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps, self.step, self.resumed = steps, 0, None
+
+    @property
+    def in_epoch(self):
+        """Batches done of the present epoch; 0 after its last one."""
+        return self.step % self.steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.resumed is not None:
+            restore(self.model, self.resumed, groups=("metrics",))
+            self.resumed = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+
+
+class Saver(keras.callbacks.Callback):
+    """Writes checkpoints, and stops the run when it was told to. It must be the last callback.
+
+    After the last batch of an epoch it waits for what the epoch's end brings.
+
+    Args:
+        position: `Position`. checkpoints: `Checkpoints`.
+        every: `("steps" | "minutes" | "epochs", number)`.
+        stop: `StopSignals`.
+    """
+
+    def __init__(self, position, checkpoints, every, stop):
+        super().__init__()
+        self.position, self.checkpoints, self.stop = position, checkpoints, stop
+        self.unit, self.amount = every
+        self._saved_at = time.monotonic()
+
+    def save(self):
+        self.checkpoints.save(self.position.step, self.model, {"model": type(self.model).__name__})
+        self._saved_at = time.monotonic()
+
+    def _due(self):
+        if self.unit == "minutes":
+            return time.monotonic() - self._saved_at >= 60 * self.amount
+        interval = self.amount * (self.position.steps if self.unit == "epochs" else 1)
+        return self.position.step % max(1, round(interval)) == 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.position.in_epoch:
+            self._save_or_stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._save_or_stop()
+
+    def _save_or_stop(self):
+        received = self.stop.received
+        if received or self._due():
+            self.save()
+        if received:
+            raise Interrupted(
+                f"Stopped by {received} after step {self.position.step}; everything is "
+                f"in {self.checkpoints.folder}. The same command again goes on from there."
+            )
+
+
+class StopSignals:
+    """While this context is open, SIGTERM and SIGINT are noted in `received`, not obeyed at once.
+
+    A second SIGINT is obeyed. Outside of the main thread, signals stay as they are.
+    """
+
+    def __init__(self):
+        self.received = ""
+        self._previous = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number, frame):
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+
+    def __exit__(self, *error):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+class _GoBack(Exception):
+    """Too many steps in a row were skipped."""
+
+
+class Guard(keras.callbacks.Callback):
+    """Writes nan_step_N.json for every skipped step, and gives up after too many in a row.
+
+    The counter of a step is read while the next one runs, so that nothing waits for it.
+
+    Args:
+        position: `Position`. folder: where the files go. limit: of steps in a row.
+        describe: function from a step to a dict that tells which images it saw.
+
+    Attributes:
+        known: how many steps have been skipped so far.
+    """
+
+    def __init__(self, position, folder, limit, describe):
+        super().__init__()
+        self.position, self.folder, self.limit = position, folder, limit
+        self.describe, self.known = describe, 0
+
+    def on_train_begin(self, logs=None):
+        self._row, self._pending = 0, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        pending, self._pending = self._pending, (self.position.step, (logs or {}).get("skipped"))
+        self._look(pending)
+
+    def on_epoch_end(self, epoch, logs=None):
+        pending, self._pending = self._pending, None
+        self._look(pending)
+
+    def _look(self, pending):
+        if pending is None or pending[1] is None:
+            return
+        step, count = pending[0], int(pending[1])
+        self._row = self._row + 1 if count > self.known else 0
+        self.known = count
+        if self._row:
+            facts = {"step": step, "skipped_so_far": count, **self.describe(step - 1)}
+            text = json.dumps(facts, indent=1)
+            with contextlib.suppress(OSError):  # a report is not worth the run
+                (self.folder / f"nan_step_{step}.json").write_text(text)
+        if self._row >= self.limit:
+            raise _GoBack
+
+
+def train(model, run, settings, steps, make_dataset, callbacks, describe, say=print, **fit_options):
+    """`model.fit` over all epochs, with checkpoints, from the last one if there is one.
+
+    Args:
+        model: built and compiled with a `LayerDecayAdamW`, its metrics built too.
+        run: `Run`. settings: `PretrainSettings` or `FinetuneSettings`.
+        steps: batches of an epoch.
+        make_dataset: function from the first batch's number to a data set of it and all later ones.
+        callbacks: function from a `Position` to a list of Keras callbacks.
+        describe: function from a step to a dict that tells which images it saw.
+        say: takes lines for the screen.
+        **fit_options: of `keras.Model.fit`.
+
+    Raises:
+        Interrupted: a signal came; a checkpoint was written.
+        UserError: steps are skipped again and again; or a checkpoint cannot be written or read.
+    """
+    checkpoints = Checkpoints(run.checkpoints, settings.checkpoint_keep)
+    position = Position(steps)
+    guard = Guard(position, run.path, settings.max_bad_steps, describe)
+    every = parse_interval(settings.checkpoint_every)
+    with StopSignals() as stop:
+        saver = Saver(position, checkpoints, every, stop)
+        saver.set_model(model)
+        _take_up(model, checkpoints, position, guard, run, say)
+        if position.step == 0:
+            # The way back, and proof before the first step that there is room.
+            saver.save()
+        else:
+            say(f"Going on from step {position.step} of {settings.epochs * steps}.")
+        options = {"shuffle": False, "verbose": 0, **fit_options}
+        options["callbacks"] = [position, *callbacks(position), guard, saver]
+        try:
+            _fit(model, position, settings.epochs, make_dataset, options)
+        except _GoBack:
+            _take_up(model, checkpoints, position, guard, run, say)
+            optimizer = _adamw(model)
+            optimizer.rate_factor.assign(0.5)
+            say(
+                f"{guard.limit} steps in a row gave losses or gradients that are not finite: back "
+                f"to step {position.step}, with half the learning rate."
+            )
+            _fit_once_more(model, position, settings.epochs, make_dataset, options, run, guard)
+
+
+def _fit_once_more(model, position, epochs, make_dataset, options, run, guard):
+    try:
+        _fit(model, position, epochs, make_dataset, options)
+    except _GoBack:
+        raise UserError(
+            f"Stopped: after going back and halving the learning rate, {guard.limit} steps in a "
+            f"row again gave losses or gradients that are not finite. {run.path}/nan_step_*.json "
+            "name their images. Try a lower learning rate (--set learning_rate=...), gradient "
+            "clipping (--set clip_norm=1) or float32 in a new run; or look at the images."
+        ) from None
+
+
+def _take_up(model, checkpoints, position, guard, run, say):
+    """Put model and position where the last checkpoint is, if there is one."""
+    found = checkpoints.load(say)
+    if found is None:
+        return
+    arrays, facts = found
+    restore(model, arrays)
+    position.step = facts["step"]
+    position.resumed = arrays if position.in_epoch else None
+    guard.known = int(keras.ops.convert_to_numpy(model.skipped_steps))
+    run.forget_after(position.step // position.steps)
+
+
+def _adamw(model):
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def _fit(model, position, epochs, make_dataset, options):
+    """`fit` from the position to the end: first what is left of an epoch, then whole ones."""
+    steps = position.steps
+    epoch, done = divmod(position.step, steps)
+    parts = [(epoch, epoch + 1, steps - done)] if done else []
+    if epoch + len(parts) < epochs:
+        parts.append((epoch + len(parts), epochs, steps))
+    for first, last, count in parts:
+        # Keras puts averaged weights into the model at the end of every `fit`.
+        _adamw(model).hold_average = last < epochs
+        model.fit(
+            make_dataset(position.step),
+            initial_epoch=first,
+            epochs=last,
+            steps_per_epoch=count,
+            **options,
+        )

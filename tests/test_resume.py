@@ -1,0 +1,248 @@
+"""A run that is stopped and goes on ends as if nothing had happened; what it writes is whole."""
+
+import os
+import resource
+import signal
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from conftest import random_images, tiny_backbone, to_numpy
+from eesmm_keras import ImageClassifier, LayerDecayAdamW
+from eesmm_keras.cli import main as cli
+from eesmm_keras.errors import Interrupted, UserError
+from eesmm_keras.saving import load_model
+from eesmm_keras.training import loop
+from eesmm_keras.training.checkpoints import Checkpoints, restore
+from eesmm_keras.training.runs import Run
+from eesmm_keras.training.settings import PretrainSettings, parse_interval
+
+RUNS = {
+    "pretrain": ["--set", "mask_bank_size=4", "--set", "decoder_dim=32"]
+    + ["--set", "decoder_num_heads=4"],
+    "finetune": ["--weights", "none", "--set", "ema_momentum=0.9", "--set", "drop_path=0.2"]
+    + ["--set", "val_limit=20"],
+}
+COMMON = ["--data", "digits", "--backbone", "swin_mini_32", "--epochs", "2", "--batch-size", "8"]
+COMMON += ["--steps-per-epoch", "4", "--accumulate", "2"]
+
+
+def eesmm(kind, out):
+    arguments = [kind, *COMMON, *RUNS[kind], "--out", str(out)]
+    result = CliRunner().invoke(cli.group, arguments)
+    if result.exception:
+        raise result.exception
+    return result.output
+
+
+def curve(run):
+    """metrics.csv without what depends on the clock."""
+    lines = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    return [[v for name, v in zip(lines[0], row, strict=True) if "per_second" not in name]
+            for row in lines]  # fmt: skip
+
+
+class StopAfter(loop.StopSignals):
+    """A signal that comes while a certain step runs."""
+
+    step = 3
+    looks = 0
+
+    @property
+    def received(self):
+        # The saver looks once a step.
+        StopAfter.looks += 1
+        return "SIGTERM" if StopAfter.looks >= StopAfter.step else ""
+
+    @received.setter
+    def received(self, value):
+        pass
+
+
+@pytest.mark.parametrize("kind", list(RUNS))
+def test_a_stopped_run_ends_like_an_undisturbed_one(kind, tmp_path, monkeypatch):
+    """Stopped in the middle of an epoch, between two micro-batches of an update."""
+    eesmm(kind, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "StopSignals", StopAfter)
+        patch.setattr(StopAfter, "looks", 0)
+        with pytest.raises(Interrupted, match="after step 3.*goes on from there"):
+            eesmm(kind, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "model.keras").exists()
+    assert "Going on from step 3 of 8" in eesmm(kind, tmp_path / "stopped")
+    assert curve(tmp_path / "whole") == curve(tmp_path / "stopped")
+    models = [load_model(tmp_path / name / "model.keras") for name in ("whole", "stopped")]
+    for a, b in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+
+
+def test_the_same_folder_takes_the_same_command_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "StopSignals", StopAfter)
+    monkeypatch.setattr(StopAfter, "looks", 0)
+    with pytest.raises(Interrupted):
+        eesmm("finetune", tmp_path / "run")
+    monkeypatch.setitem(RUNS, "finetune", [*RUNS["finetune"], "--seed", "5"])
+    with pytest.raises(UserError, match="seed is 0 there and 5 here"):
+        eesmm("finetune", tmp_path / "run")
+
+
+def test_signals_are_noted_and_the_old_handlers_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with loop.StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_exit_code_of_an_interrupted_run(monkeypatch, capsys):
+    def stop(**kwargs):
+        raise Interrupted("Stopped by SIGTERM")
+
+    monkeypatch.setattr(cli.group, "main", stop)
+    with pytest.raises(SystemExit) as leave:
+        cli.main()
+    assert leave.value.code == 75
+    assert capsys.readouterr().err == "Stopped by SIGTERM\n"
+
+
+# === Checkpoint files ===
+
+
+def small_model(seed=0):
+    keras.utils.set_random_seed(seed)
+    model = ImageClassifier(tiny_backbone(depths=(1, 1)), 3)
+    optimizer = LayerDecayAdamW(1e-3)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        data = data[: len(data) // 2]
+    elif how == "empty":
+        data = b""
+    else:
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "one bit"])
+def test_a_damaged_checkpoint_is_passed_over(how, tmp_path):
+    model, checkpoints, said = small_model(), Checkpoints(tmp_path, keep=2), []
+    for step in (1, 2, 3):
+        model.head.bias.assign([step, step, step])
+        checkpoints.save(step, model, {"model": "x"})
+    newest, older = checkpoints.paths()
+    damage(newest, how)
+    arrays, facts = checkpoints.load(said.append)
+    assert facts["step"] == 2
+    assert newest.name in said[0]
+    other = small_model(seed=1)
+    restore(other, arrays)
+    np.testing.assert_array_equal(to_numpy(other.head.bias), 2.0)
+    damage(older, how)
+    with pytest.raises(UserError, match="None of the checkpoints"):
+        checkpoints.load(said.append)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, small_model(), {})
+    other = ImageClassifier(tiny_backbone(depths=(1, 1)), 5)
+    other.compile(LayerDecayAdamW(1e-3), "mse")
+    with pytest.raises(UserError, match="another model"):
+        restore(other, checkpoints.load()[0])
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
+    """The system refuses to let a file grow: what was there before stays, nothing else does."""
+    model, checkpoints = small_model(), Checkpoints(tmp_path)
+    checkpoints.save(1, model, {})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match="Cannot write a checkpoint.*last good one is"):
+            checkpoints.save(2, model, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == ["step_000000001.npz"]
+    assert checkpoints.load()[1]["step"] == 1
+
+
+def test_a_folder_that_vanished_is_named(tmp_path):
+    with pytest.raises(UserError, match="Cannot write a checkpoint.*No such file"):
+        Checkpoints(tmp_path / "gone").save(1, small_model(), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("500", ("steps", 500)), ("10 minutes", ("minutes", 10)), ("0.5 min", ("minutes", 0.5)),
+     ("2 epochs", ("epochs", 2)), ("0", None), ("1.5", None), ("3 days", None), ("x", None),
+     ("nan minutes", None)],
+)  # fmt: skip
+def test_intervals(text, expected):
+    if expected:
+        assert parse_interval(text) == expected
+    else:
+        with pytest.raises(UserError, match="checkpoint_every"):
+            parse_interval(text)
+
+
+# === Steps that are not finite ===
+
+
+class Failing(ImageClassifier):
+    """Its loss is not finite where a batch is brighter than the learning rate's factor allows."""
+
+    def call(self, images, training=False):
+        logits = super().call(images, training=training)
+        if not training:
+            return logits
+        factor = keras.ops.convert_to_tensor(self.optimizer.rate_factor)
+        bright = keras.ops.cast(keras.ops.max(images), "float32") > self.allowed / factor
+        return logits + keras.ops.where(bright, float("nan"), 0.0)
+
+
+def run_failing(tmp_path, allowed):
+    """A run whose batches get brighter with every step: 0, 10, 20, ... 110."""
+    import tensorflow as tf
+
+    model = Failing(tiny_backbone(depths=(1, 1)), 3)
+    model.allowed = allowed
+    optimizer = LayerDecayAdamW(1e-3)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+    images = (random_images(4) > 127).astype("uint8")
+    labels = keras.utils.to_categorical([0, 1, 2, 0], 3)
+    data = [images * (10 * step) for step in range(12)], [labels] * 12
+    run, said = Run(tmp_path / "run"), []
+    settings = PretrainSettings(epochs=2, checkpoint_every="2", max_bad_steps=3)
+    run.begin("pretrain", {})
+    loop.train(
+        model, run, settings, 6,
+        lambda start: tf.data.Dataset.from_tensor_slices(data).skip(start),
+        callbacks=lambda position: [],
+        describe=lambda step: {"images": [f"image of step {step}"]},
+        say=said.append,
+    )  # fmt: skip
+    return model, run, said
+
+
+def test_a_run_goes_back_once_with_half_the_rate(tmp_path):
+    model, run, said = run_failing(tmp_path, allowed=65)
+    # The 7th step, of brightness 60, is the last good one.
+    assert sorted(path.name for path in run.path.glob("nan_step_*")) == [
+        "nan_step_10.json", "nan_step_8.json", "nan_step_9.json"
+    ]  # fmt: skip
+    assert "image of step 7" in (run.path / "nan_step_8.json").read_text()
+    assert "half the learning rate" in said[0]
+    assert float(model.optimizer.rate_factor) == 0.5
+
+
+def test_a_run_that_stays_bad_stops(tmp_path):
+    with pytest.raises(UserError, match="after going back.*nan_step"):
+        run_failing(tmp_path, allowed=30)
