@@ -165,8 +165,9 @@ def test_weights_of_another_architecture(way, tmp_path):
 def test_a_folder_that_holds_a_run_is_left_alone(way):
     root, _ = way
     before = (root / "run" / "config.yaml").read_text()
-    text = error_of("pretrain", "--data", root / "photos", "--out", root / "run", *QUICK)
-    assert "already holds a finished run" in text
+    text = error_of("pretrain", "--data", root / "photos", "--out", root / "run", *QUICK,
+                    "--seed", "7")  # fmt: skip
+    assert "already holds a run, with other settings: seed is 0 there and 7 here" in text
     assert (root / "run" / "config.yaml").read_text() == before
 
 

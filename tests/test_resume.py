@@ -20,10 +20,8 @@ from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import PretrainSettings, parse_interval
 
 RUNS = {
-    "pretrain": ["--set", "mask_bank_size=4", "--set", "decoder_dim=32"]
-    + ["--set", "decoder_num_heads=4"],
-    "finetune": ["--weights", "none", "--set", "ema_momentum=0.9", "--set", "drop_path=0.2"]
-    + ["--set", "val_limit=20"],
+    "pretrain": "--set mask_bank_size=4 --set decoder_dim=32 --set decoder_num_heads=4".split(),
+    "finetune": "--weights none --set ema_momentum=0.9 --set drop_path=0.2 --set val_limit=20".split(),
 }
 COMMON = ["--data", "digits", "--backbone", "swin_mini_32", "--epochs", "2", "--batch-size", "8"]
 COMMON += ["--steps-per-epoch", "4", "--accumulate", "2"]
@@ -68,7 +66,7 @@ def test_a_stopped_run_ends_like_an_undisturbed_one(kind, tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "StopSignals", StopAfter)
         patch.setattr(StopAfter, "looks", 0)
-        with pytest.raises(Interrupted, match="after step 3.*goes on from there"):
+        with pytest.raises(Interrupted, match=r"after step 3.*goes on from there"):
             eesmm(kind, tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "model.keras").exists()
     assert "Going on from step 3 of 8" in eesmm(kind, tmp_path / "stopped")
@@ -86,6 +84,24 @@ def test_the_same_folder_takes_the_same_command_only(tmp_path, monkeypatch):
     monkeypatch.setitem(RUNS, "finetune", [*RUNS["finetune"], "--seed", "5"])
     with pytest.raises(UserError, match="seed is 0 there and 5 here"):
         eesmm("finetune", tmp_path / "run")
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path):
+    run = Run(tmp_path / "run")
+    assert run.begin("pretrain", {"seed": 1})
+    assert run.begin("pretrain", {"seed": 1})
+    run.finish(small_model())
+    assert not run.begin("pretrain", {"seed": 1})
+    assert not run.checkpoints.exists()
+
+
+def test_metrics_of_epochs_that_come_again_are_taken_back(tmp_path):
+    run = Run(tmp_path)
+    run.metrics_path.write_text("epoch,loss\n1,0.5\n2,0.4\n3,0.")
+    run.forget_after(3)
+    assert run.metrics_path.read_text() == "epoch,loss\n1,0.5\n2,0.4\n"
+    run.forget_after(1)
+    assert run.last_metrics() == {"epoch": "1", "loss": "0.5"}
 
 
 def test_signals_are_noted_and_the_old_handlers_come_back():
@@ -165,7 +181,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        with pytest.raises(UserError, match="Cannot write a checkpoint.*last good one is"):
+        with pytest.raises(UserError, match=r"Cannot write a checkpoint.*last good one is"):
             checkpoints.save(2, model, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -174,7 +190,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
 
 
 def test_a_folder_that_vanished_is_named(tmp_path):
-    with pytest.raises(UserError, match="Cannot write a checkpoint.*No such file"):
+    with pytest.raises(UserError, match=r"Cannot write a checkpoint.*No such file"):
         Checkpoints(tmp_path / "gone").save(1, small_model(), {})
 
 
@@ -227,6 +243,7 @@ def run_failing(tmp_path, allowed):
         lambda start: tf.data.Dataset.from_tensor_slices(data).skip(start),
         callbacks=lambda position: [],
         describe=lambda step: {"images": [f"image of step {step}"]},
+        images=48,
         say=said.append,
     )  # fmt: skip
     return model, run, said
@@ -244,5 +261,5 @@ def test_a_run_goes_back_once_with_half_the_rate(tmp_path):
 
 
 def test_a_run_that_stays_bad_stops(tmp_path):
-    with pytest.raises(UserError, match="after going back.*nan_step"):
+    with pytest.raises(UserError, match=r"after going back.*nan_step"):
         run_failing(tmp_path, allowed=30)

@@ -71,7 +71,8 @@ class Checkpoints:
             write_atomically(path, lambda file: _write(file, arrays, {**facts, "step": step}))
         except OSError as error:
             raise self._cannot_write(error) from error
-        for old in self.paths()[self.keep :]:
+        # Older ones, and what a process that was killed while writing left behind.
+        for old in (*self.paths()[self.keep :], *self.folder.glob("partial-*")):
             old.unlink(missing_ok=True)
 
     def _cannot_write(self, error):
@@ -107,11 +108,6 @@ class Checkpoints:
                 "again from the start."
             )
         return None
-
-    def clear(self):
-        """Remove all of them: the run is finished."""
-        for path in self.paths():
-            path.unlink(missing_ok=True)
 
 
 def restore(model, arrays, groups=("model", "optimizer", "metrics")):

@@ -94,7 +94,9 @@ def finetune(settings, say=print):
         return [*ema, *run_callbacks(run, settings, position)]
 
     make_dataset(0)
-    run.begin("finetune", as_dict(settings))
+    if not run.begin("finetune", as_dict(settings)):
+        say(f"The run in {run.path} is finished: nothing to do.")
+        return run, accuracy(load_checked(run.path), valid, settings.batch_size)
     known_bad = len(train.bad) + len(valid.bad)
     for line in (valid.note, bad_images_line(train), bad_images_line(valid)):
         if line:
@@ -106,12 +108,12 @@ def finetune(settings, say=print):
     )
     validation = _one_hot(evaluation_dataset(valid, size, settings.batch_size), model)
     loop.train(
-        model, run, settings, steps, make_dataset, callbacks, describe, say,
+        model, run, settings, steps, make_dataset, callbacks, describe, len(train), say,
         validation_data=validation,
     )  # fmt: skip
-    run.finish(model)
     bad = [*train.bad, *valid.bad]
     run.write_bad_images(bad)
+    run.finish(model)
     if len(bad) > known_bad:
         say(f"Skipped {len(bad)} images that cannot be read: see {run.path / 'bad_images.txt'}")
     return run, accuracy(model, valid, settings.batch_size)

@@ -50,17 +50,18 @@ class Saver(keras.callbacks.Callback):
     Args:
         position: `Position`. checkpoints: `Checkpoints`.
         every: `("steps" | "minutes" | "epochs", number)`.
-        stop: `StopSignals`.
+        stop: `StopSignals`. facts: dict that every checkpoint holds.
     """
 
-    def __init__(self, position, checkpoints, every, stop):
+    def __init__(self, position, checkpoints, every, stop, facts):
         super().__init__()
         self.position, self.checkpoints, self.stop = position, checkpoints, stop
+        self.facts = facts
         self.unit, self.amount = every
         self._saved_at = time.monotonic()
 
     def save(self):
-        self.checkpoints.save(self.position.step, self.model, {"model": type(self.model).__name__})
+        self.checkpoints.save(self.position.step, self.model, self.facts)
         self._saved_at = time.monotonic()
 
     def _due(self):
@@ -161,7 +162,9 @@ class Guard(keras.callbacks.Callback):
             raise _GoBack
 
 
-def train(model, run, settings, steps, make_dataset, callbacks, describe, say=print, **fit_options):
+def train(
+    model, run, settings, steps, make_dataset, callbacks, describe, images, say=print, **fit_options
+):
     """`model.fit` over all epochs, with checkpoints, from the last one if there is one.
 
     Args:
@@ -171,21 +174,38 @@ def train(model, run, settings, steps, make_dataset, callbacks, describe, say=pr
         make_dataset: function from the first batch's number to a data set of it and all later ones.
         callbacks: function from a `Position` to a list of Keras callbacks.
         describe: function from a step to a dict that tells which images it saw.
+        images: number of images trained on.
         say: takes lines for the screen.
         **fit_options: of `keras.Model.fit`.
 
     Raises:
         Interrupted: a signal came; a checkpoint was written.
-        UserError: steps are skipped again and again; or a checkpoint cannot be written or read.
+        UserError: steps are skipped again and again, or the run's folder cannot be written or read.
     """
     checkpoints = Checkpoints(run.checkpoints, settings.checkpoint_keep)
     position = Position(steps)
     guard = Guard(position, run.path, settings.max_bad_steps, describe)
     every = parse_interval(settings.checkpoint_every)
+
+    def take_up():
+        """Put everything where the last checkpoint is, if there is one."""
+        arrays, facts = checkpoints.load(say) or (None, {"step": 0, "images": images})
+        if arrays is not None:
+            restore(model, arrays)
+        position.step = facts["step"]
+        position.resumed = arrays if position.in_epoch else None
+        guard.known = int(keras.ops.convert_to_numpy(model.skipped_steps))
+        run.forget_after(position.step // steps)
+        if facts["images"] != images:
+            say(
+                f"There were {facts['images']} images and now there are {images}: their order is "
+                "another one from here on."
+            )
+
     with StopSignals() as stop:
-        saver = Saver(position, checkpoints, every, stop)
+        saver = Saver(position, checkpoints, every, stop, {"images": images})
         saver.set_model(model)
-        _take_up(model, checkpoints, position, guard, run, say)
+        take_up()
         if position.step == 0:
             # The way back, and proof before the first step that there is room.
             saver.save()
@@ -193,22 +213,34 @@ def train(model, run, settings, steps, make_dataset, callbacks, describe, say=pr
             say(f"Going on from step {position.step} of {settings.epochs * steps}.")
         options = {"shuffle": False, "verbose": 0, **fit_options}
         options["callbacks"] = [position, *callbacks(position), guard, saver]
-        try:
+
+        def fit():
             _fit(model, position, settings.epochs, make_dataset, options)
-        except _GoBack:
-            _take_up(model, checkpoints, position, guard, run, say)
-            optimizer = _adamw(model)
-            optimizer.rate_factor.assign(0.5)
-            say(
-                f"{guard.limit} steps in a row gave losses or gradients that are not finite: back "
-                f"to step {position.step}, with half the learning rate."
-            )
-            _fit_once_more(model, position, settings.epochs, make_dataset, options, run, guard)
+
+        try:
+            _fit_with_second_chance(fit, take_up, model, position, guard, run, say)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {run.path}: {error}. Make room (or restore the folder) and give "
+                "the same command again: it goes on from the last checkpoint, if that is still "
+                "there."
+            ) from error
 
 
-def _fit_once_more(model, position, epochs, make_dataset, options, run, guard):
+def _fit_with_second_chance(fit, take_up, model, position, guard, run, say):
+    """`fit`, and after too many skipped steps in a row once more, more carefully."""
     try:
-        _fit(model, position, epochs, make_dataset, options)
+        fit()
+        return
+    except _GoBack:
+        take_up()
+    _adamw(model).rate_factor.assign(0.5)
+    say(
+        f"{guard.limit} steps in a row gave losses or gradients that are not finite: back to step "
+        f"{position.step}, with half the learning rate."
+    )
+    try:
+        fit()
     except _GoBack:
         raise UserError(
             f"Stopped: after going back and halving the learning rate, {guard.limit} steps in a "
@@ -216,19 +248,6 @@ def _fit_once_more(model, position, epochs, make_dataset, options, run, guard):
             "name their images. Try a lower learning rate (--set learning_rate=...), gradient "
             "clipping (--set clip_norm=1) or float32 in a new run; or look at the images."
         ) from None
-
-
-def _take_up(model, checkpoints, position, guard, run, say):
-    """Put model and position where the last checkpoint is, if there is one."""
-    found = checkpoints.load(say)
-    if found is None:
-        return
-    arrays, facts = found
-    restore(model, arrays)
-    position.step = facts["step"]
-    position.resumed = arrays if position.in_epoch else None
-    guard.known = int(keras.ops.convert_to_numpy(model.skipped_steps))
-    run.forget_after(position.step // position.steps)
 
 
 def _adamw(model):

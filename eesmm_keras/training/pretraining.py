@@ -122,11 +122,13 @@ def pretrain(settings, say=print):
 
     # Opened before the folder is made: it tells if nothing can be read.
     make_dataset(0)
-    run.begin("pretrain", as_dict(settings))
+    if not run.begin("pretrain", as_dict(settings)):
+        say(f"The run in {run.path} is finished: nothing to do.")
+        return run
     _describe(source, settings, backbone, steps, say)
-    train(model, run, settings, steps, make_dataset, callbacks, describe, say)
-    run.finish(model)
+    train(model, run, settings, steps, make_dataset, callbacks, describe, len(source), say)
     run.write_bad_images(source.bad)
+    run.finish(model)
     if len(source.bad) > known_bad:
         say(bad_images_line(source))
     return run

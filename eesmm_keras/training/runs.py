@@ -48,40 +48,35 @@ class Run:
         """Make the folder and write config.yaml, or check that an unfinished run is the same one.
 
         Returns:
-            bool: whether there is a run to go on with.
+            bool: whether there is anything left to do: False for a finished run.
 
         Raises:
-            UserError: the folder holds a finished run, another run or other files, or cannot be
+            UserError: the folder holds a run with other settings, or other files, or cannot be
                 written.
         """
         try:
             if self.exists:
                 self._check_same(kind, settings)
-                return True
+                return not self.model_path.is_file()
             if self.path.is_dir() and any(
                 not entry.name.startswith("partial-") for entry in self.path.iterdir()
             ):
                 raise UserError(f"{self.path} is not empty. Choose another --out.")
             self.path.mkdir(parents=True, exist_ok=True)
             self._write_config(kind, settings)
-            return False
+            return True
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.path}: {error.strerror}. Choose another --out."
             ) from error
         finally:
-            if self.exists:
+            if self.exists and not self.model_path.is_file():
                 self.pictures.mkdir(exist_ok=True)
                 self.checkpoints.mkdir(exist_ok=True)
 
     def _check_same(self, kind, settings):
         import keras
 
-        if self.model_path.is_file():
-            raise UserError(
-                f"{self.path} already holds a finished run. Choose another --out, or remove it; to "
-                f"go on from its weights, use --init-from {self.path} with another --out."
-            )
         config = self.config()
         there = {"task": config["task"], "backend": config["backend"], **config["settings"]}
         here = {"task": kind, "backend": keras.backend.backend(), **settings}
@@ -92,8 +87,8 @@ class Run:
         ]
         if other:
             raise UserError(
-                f"{self.path} holds an unfinished run with other settings: {'; '.join(other)}. Give "
-                "the command that it was begun with to go on, or choose another --out."
+                f"{self.path} already holds a run, with other settings: {'; '.join(other)}. Choose "
+                "another --out, or give the command that the run was begun with to go on with it."
             )
 
     def _write_config(self, kind, settings):
@@ -149,7 +144,8 @@ class Run:
         if not self.metrics_path.is_file():
             return
         header, *rows = self.metrics_path.read_text().splitlines(keepends=True)
-        kept = [row for row in rows if int(row.split(",")[0]) <= epochs and row.endswith("\n")]
+        wanted = [str(epoch + 1) for epoch in range(epochs)]
+        kept = [row for row in rows if row.split(",")[0] in wanted and row.endswith("\n")]
         if len(kept) < len(rows):
             text = "".join([header, *kept])
             write_atomically(self.metrics_path, lambda file: file.write(text.encode()))
