@@ -19,10 +19,12 @@ from eesmm_keras.training.checkpoints import Checkpoints, restore
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import PretrainSettings, parse_interval
 
+DECODER = ["--set", "decoder_dim=32", "--set", "decoder_num_heads=4"]
 RUNS = {
-    "pretrain": ["--set", "mask_bank_size=4", "--set", "decoder_dim=32", "--set", "decoder_num_heads=4"],
-    "finetune": ["--weights", "none", "--set", "ema_momentum=0.9", "--set", "drop_path=0.2", "--set", "val_limit=20"],
+    "pretrain": ["--set", "mask_bank_size=4", *DECODER],
+    "finetune": ["--weights", "none", "--set", "ema_momentum=0.9", "--set", "drop_path=0.2"],
 }
+RUNS["finetune"] += ["--set", "val_limit=20"]
 COMMON = ["--data", "digits", "--backbone", "swin_mini_32", "--epochs", "2", "--batch-size", "8"]
 COMMON += ["--steps-per-epoch", "4", "--accumulate", "2"]
 
