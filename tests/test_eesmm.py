@@ -275,6 +275,22 @@ def test_fit_learns_a_fixed_batch(variant):
     )
 
 
+@pytest.mark.parametrize("decomposition", ["subtract", "split"])
+def test_unmixed_samples_are_the_first_image_of_their_mix(decomposition):
+    model = tiny_eesmm(unmixed_share=1.0, decomposition=decomposition)
+    images = random_images(4)
+    seen = to_numpy(model(images, training=True)["mixed"])
+    order = model(images, training=False)["order"]
+    firsts = to_numpy(model._units(keras.ops.convert_to_tensor(images[::2], "float32"), order))
+    # The mask differs from call to call; pixels of all units together do not.
+    np.testing.assert_allclose(seen.sum(axis=(1, 2)), firsts.sum(axis=(1, 2)), rtol=1e-3)
+    mixed = to_numpy(model(images, training=False)["mixed"])
+    assert np.abs(mixed.sum(axis=(1, 2)) - firsts.sum(axis=(1, 2))).min() > 1.0
+    half = tiny_eesmm(unmixed_share=0.5)(random_images(64), training=True)
+    first, second = np.moveaxis(to_numpy(half["sources"]), 1, 0)
+    assert 0.15 < (first == second).all(axis=(1, 2, 3)).mean() < 0.85
+
+
 def test_fit_takes_labels_datasets_and_uneven_batches():
     import tensorflow as tf
 
@@ -377,6 +393,7 @@ def test_masks_are_not_written_to_files(tmp_path):
         ({"assignment": "best"}, "Known: fixed, permutation_invariant"),
         ({"loss": "l3"}, "Known: l1, mse"),
         ({"loss_weights": (1, 1)}, "3 numbers"),
+        ({"unmixed_share": 1.5}, "must lie in"),
         ({"decoder_depth": 0}, "at least 1"),
         ({"decoder_num_heads": 5}, "must divide"),
     ],

@@ -52,6 +52,8 @@ class EESMM(VisibleOnlyModel):
         loss_weights: weights of the mixed loss and of each source's loss, `1 + num_mixed` numbers;
             None is all ones, `(1, 1, 1)` for two images.
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
+        unmixed_share: share of the samples, in [0, 1], that hold one image alone while training (the
+            first one of the mix stands for all of them).
         num_views: masked views of each mix in a step, hidden sets disjoint (DMJD).
         block_size: units are hidden in squares of this side.
         seed: int; None draws one.
@@ -79,11 +81,14 @@ class EESMM(VisibleOnlyModel):
         loss="mse",
         loss_weights=None,
         mask_bank_size=256,
+        unmixed_share=0.0,
         num_views=1,
         block_size=1,
         seed=None,
         **kwargs,
     ):
+        if not 0 <= unmixed_share <= 1:
+            raise ValueError(f"unmixed_share must lie in [0, 1], got {unmixed_share}.")
         if num_mixed < 2:
             raise ValueError(f"num_mixed must be at least 2 images, got {num_mixed}.")
         check_choice("mixing", mixing, ("mean", "views"))
@@ -107,6 +112,7 @@ class EESMM(VisibleOnlyModel):
         self.decomposition, self.assignment = decomposition, assignment
         self.norm_pixels = norm_pixels
         self.loss_kind = loss
+        self.unmixed_share = unmixed_share
         self.loss_weights = _check_loss_weights(loss_weights, num_mixed)
         self.view_seeds = keras.random.SeedGenerator(self.seed + 1)
         self.built = True
@@ -127,6 +133,8 @@ class EESMM(VisibleOnlyModel):
         """
         hidden = self._hidden_rows(mask)
         sources = group_images(ops.cast(images, "float32"), self.num_mixed)
+        if training and self.unmixed_share:
+            sources = self._some_alone(sources)
         if self.mixing == "views":
             sources = self._two_views(sources)
         # Normalisation is linear: that of the mix is the mix of the normalised sources.
@@ -163,6 +171,12 @@ class EESMM(VisibleOnlyModel):
         """`(n, N)` in `order`: which units are hidden in each source."""
         rows = ops.cast(ops.take(mask["hidden"], mask["order"], axis=1), "float32")
         return ops.broadcast_to(rows, (self.num_mixed, self.mask_bank.num_units))
+
+    def _some_alone(self, sources):
+        """A share of the mixes becomes mixes of an image with itself, which is that image."""
+        shape = (ops.shape(sources)[0], 1, 1, 1, 1)
+        alone = keras.random.uniform(shape, seed=self.view_seeds) < self.unmixed_share
+        return ops.where(alone, sources[:, :1], sources)
 
     def _two_views(self, sources):
         views = [
@@ -304,6 +318,7 @@ class EESMM(VisibleOnlyModel):
             "norm_pixels": self.norm_pixels,
             "loss": self.loss_kind,
             "loss_weights": list(self.loss_weights),
+            "unmixed_share": self.unmixed_share,
         }
 
 
