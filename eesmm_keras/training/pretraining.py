@@ -109,9 +109,6 @@ def pretrain(settings, say=print):
         members = batch_members(len(source), settings.batch_size, step, **order)
         return {"seed": settings.seed, "images": [source.describe(i) for i in members]}
 
-    shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
-    shown = shown[: len(shown) // images_per_sample * images_per_sample]
-
     def callbacks(position):
         pictures = Pictures(shown, run.pictures, settings.pictures_every, position, settings.epochs)
         extra = [RefreshMasks(), pictures]
@@ -126,6 +123,8 @@ def pretrain(settings, say=print):
         say(f"The run in {run.path} is finished: nothing to do.")
         return run
     _describe(source, settings, backbone, steps, say)
+    shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
+    shown = shown[: len(shown) // images_per_sample * images_per_sample]
     train(model, run, settings, steps, make_dataset, callbacks, describe, len(source), say)
     run.write_bad_images(source.bad)
     run.finish(model)
