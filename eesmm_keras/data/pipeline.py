@@ -124,7 +124,11 @@ def labelled_dataset(
     # The label is that of the image used, which is another one's where one failed to decode.
     batches = views.map(lambda image, i: (image, tf.one_hot(tf.gather(table, i), num_classes)))
     if augmentation is not None and augmentation.on_batches:
-        batches = batches.map(augmentation.apply, num_parallel_calls=tf.data.AUTOTUNE)
+        numbers = tf.data.Dataset.range(start_step, end)
+        batches = tf.data.Dataset.zip(batches, numbers).map(
+            lambda batch, step: augmentation.apply(*batch, seed=(seed, step)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
