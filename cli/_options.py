@@ -35,10 +35,23 @@ def training_options(function):
         click.option("--precision", metavar="P",
                      help="float32, mixed_bfloat16 or mixed_float16."),
         click.option("--seed", type=int, metavar="N"),
+        click.option("--max-bad-images", type=int, metavar="N",
+                     help="Images that may be unreadable. Default: 1 %, and at least 100."),
+        *source_options(),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def source_options():
+    """Options of every command that reads a folder which need not be trusted."""
+    return [
+        click.option("--max-image-pixels", type=click.IntRange(min=1), metavar="N",
+                     help="Larger pictures are bad images. Default: Pillow's, 89 million."),
+        click.option("--follow-links/--no-follow-links", default=None,
+                     help="Follow links that lead out of the data folder. Default: no."),
+    ]  # fmt: skip
 
 
 def settings_from(kind, recipe, assignments, **options):

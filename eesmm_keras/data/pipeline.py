@@ -157,6 +157,8 @@ def evaluation_dataset(source, image_size, batch_size):
         try:
             return crop(source.load(int(index), min_side), None), True
         except DataError:
+            if source.failure is not None:
+                raise
             return np.zeros((image_size, image_size, 3), np.uint8), False
 
     def load(index):
@@ -195,6 +197,8 @@ def load_arrays(source, image_size, limit=None):
         try:
             return crop(source.load(int(index), min_side), None)
         except DataError:
+            if source.failure is not None:
+                raise
             return None
 
     with ThreadPoolExecutor() as pool:

@@ -77,6 +77,41 @@ class Progress(keras.callbacks.Callback):
         return "  ".join([head, *parts])
 
 
+class DataWait(keras.callbacks.Callback):
+    """`data_wait` in an epoch's logs: the share of its time, 0..1, in which a step waited for data.
+
+    A step waits from the end of the one before it until its batch is ready. The first step of all
+    is left out: it compiles, and the data set starts.
+
+    Args:
+        clock: `data.waiting.ReadyClock` that watches the data set of `fit`.
+    """
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def on_train_begin(self, logs=None):
+        self._step = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begin = self._free = time.monotonic()
+        self._waited = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        now, ready = time.monotonic(), self.clock.take(self._step)
+        if self._step == 0:
+            self._begin = now
+        elif ready is not None:
+            self._waited += max(0.0, min(ready, now) - self._free)
+        self._free, self._step = now, self._step + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            elapsed = self._free - self._begin
+            logs["data_wait"] = self._waited / elapsed if elapsed > 0 else 0.0
+
+
 class Pictures(keras.callbacks.Callback):
     """Reconstructions of the same images under the same mask: at the start, every N epochs, the end.
 
@@ -142,9 +177,10 @@ class RefreshMasks(keras.callbacks.Callback):
             bank.refresh(epoch)
 
 
-def run_callbacks(run, settings, steps, extra=()):
+def run_callbacks(run, settings, steps, extra=(), clock=None):
     """The callbacks of every run, in the order in which they must stand."""
     return [
+        *([DataWait(clock)] if clock else []),
         Progress(settings.batch_size, settings.epochs, steps),
         *extra,
         MetricsFile(run.metrics_path),

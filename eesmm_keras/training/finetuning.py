@@ -9,9 +9,11 @@ from eesmm_keras.data.pipeline import (
     labelled_dataset,
 )
 from eesmm_keras.data.sources import limit_source, open_source
+from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.errors import UserError
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
+from eesmm_keras.training.bad_images import bad_images_listed, open_images
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.pretraining import bad_images_line, build_backbone
@@ -36,9 +38,8 @@ def finetune(settings, say=print):
         UserError: anything about the settings or data that makes the run impossible.
     """
     keras.utils.set_random_seed(settings.seed)
-    where = {"data_dir": settings.data_dir, "labelled": True}
-    train = open_source(settings.data, "train", **where)
-    valid = open_source(settings.data, "val", **where)
+    train = open_images(settings, "train", labelled=True)
+    valid = open_images(settings, "val", labelled=True)
     train = limit_source(train, settings.limit, seed=settings.seed)
     train = limit_source(train, share=settings.label_share, seed=settings.seed)
     keras.config.set_dtype_policy(settings.precision)
@@ -85,18 +86,19 @@ def finetune(settings, say=print):
         f"{settings.batch_size} images a step, {keras.backend.backend()}, {settings.precision}"
     )
     ema = [keras.callbacks.SwapEMAWeights()] if settings.ema_momentum else []
-    model.fit(
-        dataset,
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        validation_data=_one_hot(evaluation_dataset(valid, size, settings.batch_size), model),
-        shuffle=False,
-        verbose=0,
-        callbacks=[*ema, *run_callbacks(run, settings, steps)],
-    )
+    clock = ReadyClock()
+    with bad_images_listed(run, train, valid):
+        model.fit(
+            clock.watch(dataset),
+            epochs=settings.epochs,
+            steps_per_epoch=steps,
+            validation_data=_one_hot(evaluation_dataset(valid, size, settings.batch_size), model),
+            shuffle=False,
+            verbose=0,
+            callbacks=[*ema, *run_callbacks(run, settings, steps, clock=clock)],
+        )
     run.save_model(model)
     bad = [*train.bad, *valid.bad]
-    run.write_bad_images(bad)
     if len(bad) > known_bad:
         say(f"Skipped {len(bad)} images that cannot be read: see {run.path / 'bad_images.txt'}")
     return run, accuracy(model, valid, settings.batch_size)

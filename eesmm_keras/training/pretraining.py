@@ -5,8 +5,10 @@ import keras
 from eesmm_keras import backbones, methods
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
-from eesmm_keras.data.sources import limit_source, open_source
+from eesmm_keras.data.sources import limit_source
+from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.errors import UserError
+from eesmm_keras.training.bad_images import bad_images_listed, open_images
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.runs import Run
@@ -55,7 +57,7 @@ def pretrain(settings, say=print):
             before training starts.
     """
     keras.utils.set_random_seed(settings.seed)
-    source = open_source(settings.data, data_dir=settings.data_dir, seed=settings.seed)
+    source = open_images(settings, seed=settings.seed)
     source = limit_source(source, settings.limit, seed=settings.seed)
     settings.backbone = settings.backbone or default_backbone(settings.data)
     keras.config.set_dtype_policy(settings.precision)
@@ -110,16 +112,18 @@ def pretrain(settings, say=print):
     probes = []
     if probe_sources:
         probes = [Probe(*probe_sources, settings.probe_mode, settings.probe_every, settings.epochs)]
-    model.fit(
-        dataset,
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,
-        verbose=0,
-        callbacks=run_callbacks(run, settings, steps, extra=[RefreshMasks(), pictures, *probes]),
-    )
+    clock = ReadyClock()
+    extra = [RefreshMasks(), pictures, *probes]
+    with bad_images_listed(run, source):
+        model.fit(
+            clock.watch(dataset),
+            epochs=settings.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=run_callbacks(run, settings, steps, extra=extra, clock=clock),
+        )
     run.save_model(model)
-    run.write_bad_images(source.bad)
     if len(source.bad) > known_bad:
         say(bad_images_line(source))
     return run
@@ -129,8 +133,10 @@ def _probe_sources(settings):
     """Labelled train and test images for probes during training, or None."""
     if not settings.probe_data:
         return None
-    where = {"data_dir": settings.data_dir, "labelled": True}
-    return [open_source(settings.probe_data, split, **where) for split in ("train", "test")]
+    return [
+        open_images(settings, split, data=settings.probe_data, labelled=True)
+        for split in ("train", "test")
+    ]
 
 
 def _describe(source, settings, backbone, steps, say):

@@ -88,12 +88,6 @@ class Run:
         model.save(partial)
         os.replace(partial, self.model_path)
 
-    def write_bad_images(self, bad):
-        """List images that could not be read, one `name: reason` a line."""
-        if bad:
-            lines = [f"{name}: {reason}\n" for name, reason in bad]
-            (self.path / "bad_images.txt").write_text("".join(lines))
-
 
 def find_model_file(where):
     """Path of the `.keras` file of a finished run's folder, or the file itself.

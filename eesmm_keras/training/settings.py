@@ -21,6 +21,10 @@ class Schedule:
     are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `gpus`:
     None takes what the backend takes by default. `limit`: train on so many images only, chosen by
     `seed`, every class alike.
+
+    `max_bad_images`: so many images that cannot be read are skipped, one more ends the run; None is
+    1 % of the images and at least 100. `max_image_pixels`: width x height of the largest picture
+    that is decoded; None is Pillow's limit. `follow_links`: read what links lead to outside `data`.
     """
 
     data: str = ""
@@ -28,6 +32,9 @@ class Schedule:
     data_dir: str | None = None
     image_size: int | None = None
     limit: int | None = None
+    max_bad_images: int | None = None
+    max_image_pixels: int | None = None
+    follow_links: bool = False
     epochs: int = 100
     batch_size: int = 64
     accumulate: int = 1
@@ -237,10 +244,13 @@ def _check(settings):
         "steps_per_epoch",
         "image_size",
         "gpus",
+        "max_image_pixels",
     ):
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise UserError(f"Setting {name} must be at least 1, got {value}.")
+    if settings.max_bad_images is not None and settings.max_bad_images < 0:
+        raise UserError(f"Setting max_bad_images must be 0 or more, got {settings.max_bad_images}.")
     for name in ("learning_rate", "min_learning_rate", "warmup_learning_rate", "weight_decay"):
         if getattr(settings, name) < 0:
             raise UserError(f"Setting {name} must not be negative, got {getattr(settings, name)}.")
