@@ -40,10 +40,23 @@ def training_options(function):
                      help="Steps, minutes or epochs. Default: 10 minutes."),
         click.option("--max-bad-steps", type=int, metavar="N",
                      help="Skipped steps in a row before going back. Default: 10."),
+        click.option("--max-bad-images", type=int, metavar="N",
+                     help="Images that may be unreadable. Default: 1 %, and at least 100."),
+        *source_options(),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def source_options():
+    """Options of every command that reads a folder which need not be trusted."""
+    return [
+        click.option("--max-image-pixels", type=click.IntRange(min=1), metavar="N",
+                     help="Larger pictures are bad images. Default: Pillow's, 89 million."),
+        click.option("--follow-links/--no-follow-links", default=None,
+                     help="Follow links that lead out of the data folder. Default: no."),
+    ]  # fmt: skip
 
 
 def settings_from(kind, recipe, assignments, **options):

@@ -9,6 +9,10 @@ import pytest
 
 from eesmm_keras import EESMM, SwinBackbone
 
+# No test may write into the user's cache folder.
+_cache = tempfile.TemporaryDirectory(prefix="eesmm-test-index-")
+os.environ["EESMM_CACHE"] = _cache.name
+
 if keras.backend.backend() == "jax":
     # Many tests compile the same small programs: compile each once for all tests and workers.
     import jax

@@ -1,11 +1,12 @@
 import io
+import os
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from eesmm_keras.data.decoding import center_crop, check_header, random_resized_crop, read_rgb
+from eesmm_keras.data.decoding import center_crop, check_file, random_resized_crop, read_rgb
 from eesmm_keras.data.errors import DataError
 
 
@@ -99,33 +100,57 @@ def test_large_jpegs_are_reduced_but_not_below_the_side_asked_for():
     assert read_rgb(encoded(Image.fromarray(picture(400, 800)), "PNG"), 90).size == (800, 400)
 
 
-def test_a_decompression_bomb_is_refused(monkeypatch):
+def test_a_decompression_bomb_is_refused(monkeypatch, tmp_path):
     data = encoded(Image.fromarray(picture()), "PNG")
     # Up to twice the limit Pillow itself only warns.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 40 - 1)
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    for read in (read_rgb, check_header):
+    path = tmp_path / "image.png"
+    path.write_bytes(data)
+    for read in (read_rgb, check_file):
         with pytest.raises(DataError, match=r"40 x 24 pixels.*decompression bombs"):
-            read(data)
+            read(path)
+        assert read(path, max_pixels=24 * 40)
+        with pytest.raises(DataError, match=r"more than the 24"):
+            read(path, max_pixels=24)
 
 
 @pytest.mark.parametrize("data", [b"", b"no image at all", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-def test_what_is_no_image_is_refused(data):
-    for read in (read_rgb, check_header):
+def test_what_is_no_image_is_refused(data, tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    for read, what in ((read_rgb, data), (read_rgb, path), (check_file, path)):
         with pytest.raises(DataError, match=r"empty|cannot|not a readable"):
-            read(data)
+            read(what)
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"nothing"):
-        read_rgb(tmp_path / "nothing.png")
+@pytest.mark.parametrize("read", [read_rgb, check_file])
+def test_what_is_missing_or_no_regular_file_is_refused(read, tmp_path):
+    with pytest.raises(DataError, match=r"not there"):
+        read(tmp_path / "nothing.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path, tmp_path / "pipe.png"):  # opening a pipe would wait for ever
+        with pytest.raises(DataError, match=r"no regular file"):
+            read(path)
 
 
-def test_a_truncated_jpeg_passes_the_header_check_only():
-    data = encoded(Image.fromarray(picture(64, 64)), "JPEG")[:-200]
-    check_header(data)
-    with pytest.raises(DataError, match=r"truncated"):
-        read_rgb(data)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "WEBP", "GIF"])
+def test_a_truncated_file_is_found_whatever_follows_a_whole_one(form, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data, path = encoded(Image.fromarray(noise), form), tmp_path / "image"
+    for tail in (b"", b"\0" * 9, b"more"):
+        path.write_bytes(data + tail)
+        header = check_file(path)
+        assert (header.width, header.height) == (64, 64)
+    for lost in (1, 30, 500, len(data) // 2, len(data) - 40):
+        path.write_bytes(data[:-lost])
+        try:
+            read_rgb(path)
+        except DataError:
+            with pytest.raises(DataError, match=r"cannot be decoded|not a readable"):
+                check_file(path)
+    with pytest.raises(DataError, match=r"cannot be decoded|not a readable"):
+        check_file(path)
 
 
 def test_random_crop_is_a_function_of_its_generator():

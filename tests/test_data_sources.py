@@ -122,6 +122,62 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     assert "2 link(s)" in source.note
 
 
+def test_links_out_of_the_folder_are_followed_on_request_and_never_in_circles(tmp_path):
+    fill(tmp_path / "outside", count=2)
+    (tmp_path / "outside" / "cats" / "up").symlink_to(tmp_path / "outside")
+    (tmp_path / "outside" / "cats" / "back").symlink_to(tmp_path / "inside")
+    save(tmp_path / "single.png")
+    inside = tmp_path / "inside"
+    save(inside / "own" / "a.png")
+    (inside / "linked").symlink_to(tmp_path / "outside")
+    (inside / "file.png").symlink_to(tmp_path / "single.png")
+    (inside / "broken.png").symlink_to(tmp_path / "nothing.png")
+    source = open_source(inside, follow_links=True)
+    assert [os.path.relpath(name, inside) for name in names(source)] == [
+        "file.png",
+        *(os.path.join("linked", name, f"0{i}.png") for name in ("cats", "dogs") for i in (0, 1)),
+        os.path.join("own", "a.png"),
+    ]
+    assert [(os.path.basename(what), why) for what, why in source.bad] == [
+        ("broken.png", "is not a readable image: it is not there (any more)")
+    ]
+    assert source.note == ""
+
+
+def test_more_bad_images_than_allowed_stop_the_reading(tmp_path):
+    fill(tmp_path, count=3)
+    (tmp_path / "cats" / "empty.jpg").write_bytes(b"")
+    source = open_source(tmp_path)
+    with pytest.raises(DataError, match=r"1 images.*more than the 0.*empty\.jpg.*max-bad-images"):
+        source.limit_bad(0)
+    source = open_source(tmp_path)
+    source.limit_bad(2)
+    for i in range(2):
+        os.unlink(names(source)[i])
+    with pytest.raises(DataError, match=r"3 images.*more than the 2"):
+        source.load_good(0)
+    assert "3 images" in str(source.failure)
+
+
+def test_a_larger_picture_than_allowed_is_left_out(tmp_path):
+    save(tmp_path / "small.png", size=(10, 10))
+    save(tmp_path / "large.png", size=(11, 10))
+    source = open_source(tmp_path, max_pixels=100)
+    assert [os.path.basename(name) for name in names(source)] == ["small.png"]
+    assert "11 x 10 pixels" in source.bad[0][1]
+    assert len(open_source(tmp_path)) == 2
+
+
+def test_odd_names_are_told_on_one_line_without_control_letters(tmp_path):
+    for name in (b"new\nline.png", b"\xff.png", b"\x1b[31mred.png"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
+            pass
+    save(tmp_path / "good.png")
+    for what, _ in open_source(tmp_path).bad:
+        assert what.isprintable()
+        what.encode("utf-8")
+
+
 def test_missing_empty_and_no_folder_each_have_their_text(tmp_path):
     with pytest.raises(DataError, match=r"no folder"):
         open_source(tmp_path / "nowhere")
@@ -182,10 +238,21 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-300])
 
 
-def test_a_truncated_file_is_found_at_loading_replaced_and_recorded_once(tmp_path):
+def test_a_truncated_file_is_left_out(tmp_path):
     fill(tmp_path, count=3)
     truncate(tmp_path / "cats" / "01.jpg")
     source = open_source(tmp_path)
+    assert len(source) == 6
+    assert [(os.path.basename(what), "truncated" in why) for what, why in source.bad] == [
+        ("01.jpg", True)
+    ]
+
+
+def test_a_file_cut_short_later_is_found_at_loading_replaced_and_recorded_once(tmp_path):
+    fill(tmp_path, count=3)
+    save(tmp_path / "cats" / "01.jpg")
+    source = open_source(tmp_path)
+    truncate(tmp_path / "cats" / "01.jpg")
     assert (len(source), source.bad) == (7, [])
     broken = names(source).index(str(tmp_path / "cats" / "01.jpg"))
 
@@ -205,11 +272,15 @@ def test_a_truncated_file_is_found_at_loading_replaced_and_recorded_once(tmp_pat
 
 def test_load_good_wraps_around_and_gives_up_when_nothing_is_left(tmp_path):
     save(tmp_path / "a.png")
+    save(tmp_path / "b.jpg")
+    source = open_source(tmp_path)
     truncate(tmp_path / "b.jpg")
-    assert open_source(tmp_path).load_good(1)[1] == 0
+    assert source.load_good(1)[1] == 0
     (tmp_path / "a.png").unlink()
     with pytest.raises(DataError, match=r"None of the 1"):
-        open_source(tmp_path).load_good(0)
+        open_source(tmp_path)
+    with pytest.raises(DataError, match=r"None of the 2.*not there"):
+        source.load_good(0)
 
 
 def test_digits():

@@ -1,10 +1,12 @@
 """A list of images that are decoded one by one, and the rules by which lists are split."""
 
+import contextlib
 import threading
 
 import numpy as np
 from PIL import Image
 
+from eesmm_keras.data._paths import PathList, printable
 from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
 
@@ -14,22 +16,39 @@ class ImageSource:
 
     Args:
         name: str, what the user called it.
-        items: list of paths, of bytes of encoded files, or a uint8 array `(n, H, W, 3)`.
+        items: `PathList`, list of bytes of encoded files, or a uint8 array `(n, H, W, 3)`.
         labels: int64 array `(n,)`, or None.
         class_names: tuple of str, `class_names[label]`, or None where there are no labels.
         note: str, what the user should know about how the images were chosen; "" if nothing.
         bad: list of `(description, reason)`: files left out already.
         ids: list of str, names for items that are not paths, or None.
+        max_pixels: int, see `decoding.read_rgb`.
+        max_bad: int, see `limit_bad`; None for no limit.
 
     Attributes: the arguments, except `items` and `ids`. `bad` grows when images fail to decode.
+    `failure` is the error that ended the reading, or None.
     """
 
-    def __init__(self, name, items, labels=None, class_names=None, note="", bad=(), ids=None):
+    def __init__(
+        self,
+        name,
+        items,
+        labels=None,
+        class_names=None,
+        note="",
+        bad=(),
+        ids=None,
+        max_pixels=None,
+        max_bad=None,
+    ):
         self.name = name
         self.labels = None if labels is None else np.asarray(labels, np.int64)
         self.class_names = None if class_names is None else tuple(class_names)
         self.note = note
         self.bad = list(bad)
+        self.max_pixels = max_pixels
+        self.max_bad = max_bad
+        self.failure = None
         self._items = items
         self._ids = ids
         self._failed = set()
@@ -45,20 +64,48 @@ class ImageSource:
             indices: int array, in the order wanted.
         """
         indices = [int(i) for i in indices]
-        array = isinstance(self._items, np.ndarray)
+        items = self._items
+        if isinstance(items, PathList):
+            items = items.take(indices)
+        elif isinstance(items, np.ndarray):
+            items = items[indices]
+        else:
+            items = [items[i] for i in indices]
         return ImageSource(
             self.name,
-            self._items[indices] if array else [self._items[i] for i in indices],
+            items,
             None if self.labels is None else self.labels[indices],
             self.class_names,
             self.note,
             self.bad,
             None if self._ids is None else [self._ids[i] for i in indices],
+            self.max_pixels,
+            self.max_bad,
         )
+
+    def limit_bad(self, count):
+        """Stop reading once more than `count` images have turned out bad, those known included.
+
+        Raises:
+            DataError: there are more already.
+        """
+        self.max_bad = count
+        self._check_bad()
+
+    def _check_bad(self):
+        if self.max_bad is None or len(self.bad) <= self.max_bad:
+            return
+        shown = "; ".join(f"{what} {why}" for what, why in self.bad[:3])
+        self.failure = DataError(
+            f"{len(self.bad)} images of '{self.name}' cannot be read, more than the {self.max_bad} "
+            f"that may be skipped. The first: {shown}. Repair or remove them (`eesmm doctor` lists "
+            "them all), check the disk, or allow more with --max-bad-images."
+        )
+        raise self.failure
 
     def describe(self, i):
         """What to call image `i` in a message: its path or its id."""
-        return str(self._items[i]) if self._ids is None else self._ids[i]
+        return printable(self._items[i]) if self._ids is None else self._ids[i]
 
     def load(self, i, min_side=None):
         """Decode image `i`.
@@ -71,18 +118,20 @@ class ImageSource:
             `PIL.Image.Image` of mode "RGB".
 
         Raises:
-            DataError: it cannot be decoded. The failure is recorded in `bad`, once.
+            DataError: it cannot be decoded. The failure is recorded in `bad`, once. Or too many
+                could not be; `failure` is that error then.
         """
         item = self._items[i]
         if isinstance(item, np.ndarray):
             return Image.fromarray(item)
         try:
-            return read_rgb(item, min_side)
+            return read_rgb(item, min_side, self.max_pixels)
         except DataError as error:
             with self._lock:
                 if i not in self._failed:
                     self._failed.add(i)
                     self.bad.append((self.describe(i), str(error)))
+                self._check_bad()
             raise DataError(f"{self.describe(i)} {error}") from error
 
     def load_good(self, i, min_side=None):
@@ -92,15 +141,29 @@ class ImageSource:
             `(image, index)`, where `index` is that of the image returned.
 
         Raises:
-            DataError: not one image can be decoded.
+            DataError: not one image can be decoded, or too many could not be.
         """
         for index in ((i + k) % len(self) for k in range(len(self))):
             if index not in self._failed:
                 try:
                     return self.load(index, min_side), index
                 except DataError:
-                    continue
-        raise all_bad(self.name, self.bad)
+                    if self.failure is not None:
+                        raise self.failure from None
+        self.failure = all_bad(self.name, self.bad)
+        raise self.failure
+
+
+@contextlib.contextmanager
+def plain_failures(*sources):
+    """Raise a source's own failure, whatever a framework made of it on its way up."""
+    try:
+        yield
+    except Exception:
+        for source in sources:
+            if source.failure is not None:
+                raise source.failure from None
+        raise
 
 
 def all_bad(name, bad):

@@ -1,11 +1,12 @@
-"""Augmentation for training with labels: crops and flips here by name, the rest through KerasCV."""
+"""Augmentation for training with labels: RandAugment, erasing and mixing of whole batches."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
-import keras
 import tensorflow as tf
 
+from eesmm_keras.data._rand_augment import RandAugment
+from eesmm_keras.data._stateless import beta, boxes, permutation, split, uniform
 from eesmm_keras.data.decoding import check_crop
 from eesmm_keras.data.errors import DataError
 
@@ -32,9 +33,7 @@ class Augmentation:
     Raises:
         DataError: an argument lies outside its range.
 
-    The random numbers of RandAugment, MixUp, CutMix and erasing come from TensorFlow's global
-    generator: `keras.utils.set_random_seed` seeds them, but tf.data draws them from several
-    threads, so unlike crops and flips they are not repeated exactly from run to run.
+    All random numbers are a pure function of the seed that `apply` is given.
     """
 
     rand_augment_magnitude: float | None = None
@@ -67,88 +66,78 @@ class Augmentation:
         mixes = self.mixup_alpha > 0 or self.cutmix_alpha > 0
         return self.rand_augment_magnitude is not None or self.erasing > 0 or mixes
 
-    def apply(self, images, labels):
+    def apply(self, images, labels, seed):
         """RandAugment, erasing and mixing of one batch. Crops and flips happen at loading.
 
         Args:
             images: TensorFlow tensor `(batch, H, W, 3)`, values of 0..255.
             labels: float32 TensorFlow tensor `(batch, num_classes)`, one-hot.
+            seed: two integers, such as a run's seed and the step.
 
         Returns:
             `(images, labels)`: uint8, and float32 rows that still add up to one.
         """
-        return self._graph(tf.cast(images, tf.float32), labels)
+        return self._graph(tf.cast(images, tf.float32), labels, tf.cast(seed, tf.int64))
 
     @cached_property
     def _graph(self):
-        # A graph, for outside of one KerasCV hands back tensors of the active Keras backend.
         # AutoGraph stays on: KerasCV's Equalization branches on tensors.
-        layers = self._layers
+        rand_augment = None
+        if self.rand_augment_magnitude is not None:
+            rand_augment = RandAugment(self.rand_augment_magnitude, self.rand_augment_ops)
 
         @tf.function
-        def augment(images, labels):
-            if "rand_augment" in layers:
-                images = layers["rand_augment"](images)
-            if "erase" in layers:
-                chosen = tf.random.uniform((tf.shape(images)[0], 1, 1, 1)) < self.erasing
-                images = tf.where(chosen, layers["erase"](images), images)
-            if "mixup" in layers and "cutmix" in layers:
+        def augment(images, labels, seed):
+            augment_seed, erase_seed, choice_seed, mix_seed = split(seed, 4)
+            if rand_augment is not None:
+                images = rand_augment(images, augment_seed)
+            if self.erasing > 0:
+                images = _erase(images, self.erasing, erase_seed)
+            if self.mixup_alpha > 0 and self.cutmix_alpha > 0:
                 images, labels = tf.cond(
-                    tf.random.uniform(()) < 0.5,
-                    lambda: _mixup(layers["mixup"], images, labels),
-                    lambda: _cutmix(layers["cutmix"], images, labels),
+                    uniform(choice_seed, ()) < 0.5,
+                    lambda: _mixup(images, labels, self.mixup_alpha, mix_seed),
+                    lambda: _cutmix(images, labels, self.cutmix_alpha, mix_seed),
                 )
-            elif "mixup" in layers:
-                images, labels = _mixup(layers["mixup"], images, labels)
-            elif "cutmix" in layers:
-                images, labels = _cutmix(layers["cutmix"], images, labels)
+            elif self.mixup_alpha > 0:
+                images, labels = _mixup(images, labels, self.mixup_alpha, mix_seed)
+            elif self.cutmix_alpha > 0:
+                images, labels = _cutmix(images, labels, self.cutmix_alpha, mix_seed)
             return tf.cast(tf.round(tf.clip_by_value(images, 0.0, 255.0)), tf.uint8), labels
 
         return augment
 
-    @cached_property
-    def _layers(self):
-        import keras_cv  # takes seconds: only for those who augment
 
-        # RandAugment makes its inner layers with the global policy, and half precision would
-        # round pixel values.
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("float32")
-        try:
-            layers = {}
-            if self.rand_augment_magnitude is not None:
-                layers["rand_augment"] = keras_cv.layers.RandAugment(
-                    value_range=(0, 255),
-                    augmentations_per_image=self.rand_augment_ops,
-                    magnitude=self.rand_augment_magnitude,
-                )
-            if self.erasing > 0:
-                layers["erase"] = keras_cv.layers.RandomCutout(
-                    _ERASED_SIDE, _ERASED_SIDE, fill_mode="gaussian_noise"
-                )
-            if self.mixup_alpha > 0:
-                layers["mixup"] = keras_cv.layers.MixUp(self.mixup_alpha)
-            if self.cutmix_alpha > 0:
-                layers["cutmix"] = keras_cv.layers.CutMix(self.cutmix_alpha)
-        finally:
-            keras.config.set_dtype_policy(policy)
-        return layers
+def _erase(images, share, seed):
+    """A share of the images loses a box to even noise (arXiv:1708.04896, "RE-R")."""
+    chosen_seed, side_seed, box_seed, noise_seed = split(seed, 4)
+    count, height, width, _ = tf.unstack(tf.shape(images))
+    sides = uniform(side_seed, (count, 2), *_ERASED_SIDE)
+    chosen = uniform(chosen_seed, (count, 1, 1, 1)) < share
+    erased = chosen & boxes(box_seed, count, height, width, sides, inside=True)
+    return tf.where(erased, uniform(noise_seed, tf.shape(images), maxval=256.0), images)
 
 
-def _mixup(layer, images, labels):
-    mixed = layer({"images": images, "labels": labels}, training=True)
-    return mixed["images"], mixed["labels"]
+def _mixup(images, labels, alpha, seed):
+    share_seed, partner_seed = split(seed, 2)
+    count = tf.shape(images)[0]
+    partner = permutation(partner_seed, count)
+    share = beta(share_seed, (count, 1), alpha)
+    return (
+        images + share[..., None, None] * (tf.gather(images, partner) - images),
+        (1.0 - share) * labels + share * tf.gather(labels, partner),
+    )
 
 
-def _cutmix(layer, images, labels):
-    # KerasCV's labels take the rectangle's area before it is cut off at the border, so they name
-    # too large a share. A map of where every pixel came from goes along and tells the true one.
-    own = tf.range(tf.shape(images)[0], dtype=tf.float32)[:, None, None, None]
-    origin = own + tf.zeros_like(images[..., :1])
-    mixed = layer({"images": images, "segmentation_masks": origin}, training=True)
-    foreign = tf.cast(mixed["segmentation_masks"] != own, tf.float32)
-    share = tf.reduce_mean(foreign, axis=(1, 2))
-    partner = tf.reduce_sum(foreign * mixed["segmentation_masks"], axis=(1, 2))
-    partner = tf.math.divide_no_nan(partner, tf.reduce_sum(foreign, axis=(1, 2)))
-    partner = tf.cast(tf.round(partner[:, 0]), tf.int32)
-    return mixed["images"], (1.0 - share) * labels + share * tf.gather(labels, partner)
+def _cutmix(images, labels, alpha, seed):
+    share_seed, partner_seed, box_seed = split(seed, 3)
+    count, height, width, _ = tf.unstack(tf.shape(images))
+    partner = permutation(partner_seed, count)
+    side = tf.sqrt(beta(share_seed, (count, 1), alpha))
+    foreign = boxes(box_seed, count, height, width, tf.tile(side, (1, 2)), inside=False)
+    # The box may stick out of the picture: the labels go by what is seen of it.
+    share = tf.reduce_mean(tf.cast(foreign, tf.float32), axis=(1, 2))
+    return (
+        tf.where(foreign, tf.gather(images, partner), images),
+        (1.0 - share) * labels + share * tf.gather(labels, partner),
+    )

@@ -1,8 +1,11 @@
 """Image files to RGB crops, with Pillow and NumPy only."""
 
+import contextlib
 import io
 import math
 import os
+import stat
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -11,6 +14,10 @@ from eesmm_keras.data.errors import DataError
 
 # Only these decoders run, whatever a file claims to be: Pillow's others include Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+
+# What a file ends in when nothing is missing: JPEG's end of image, PNG's last chunk, GIF's trailer.
+# MPO is what phones and stereo cameras write: a JPEG with more pictures behind it.
+_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 
 # The EXIF orientation tag (0x0112) and what brings each of its values upright.
 _ORIENTATION_TAG = 0x0112
@@ -25,7 +32,7 @@ _UPRIGHT = {
 }
 
 
-def read_rgb(path_or_bytes, min_side=None):
+def read_rgb(path_or_bytes, min_side=None, max_pixels=None):
     """Decode an image file to an upright 8-bit RGB picture.
 
     Reads JPEG, PNG, BMP, GIF (the first frame) and WebP. Grey and palette pictures become RGB, CMYK
@@ -37,16 +44,19 @@ def read_rgb(path_or_bytes, min_side=None):
         min_side: int or None. Where given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as
             long as neither side falls below `min_side` pixels. Saves most of the time that large
             photographs take; the aspect ratio is kept.
+        max_pixels: int, width x height that is still decoded; None for
+            `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Returns:
         A loaded `PIL.Image.Image` of mode "RGB".
 
     Raises:
-        DataError: the file is missing, empty, no image, damaged, or has more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS` (a decompression bomb).
+        DataError: the file is missing, no regular file, empty, no image, damaged, or has more than
+            `max_pixels` (a decompression bomb).
     """
     try:
         with _open(path_or_bytes) as image:
+            check_pixels(*image.size, max_pixels)
             if min_side is not None:
                 image.draft(None, (min_side, min_side))  # does nothing unless it is a JPEG
             image.load()
@@ -57,19 +67,83 @@ def read_rgb(path_or_bytes, min_side=None):
         raise DataError(f"cannot be decoded: {_reason(error)}") from error
 
 
-def check_header(path_or_bytes):
-    """Raise DataError where a file is plainly no usable image, without decoding its pixels.
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself: width and height in pixels, Pillow's name of its mode."""
 
-    Catches missing, empty, foreign and oversized files and broken PNG checksums. A JPEG that was
-    cut short passes: only decoding finds that.
+    width: int
+    height: int
+    mode: str
+
+
+def check_file(path, max_pixels=None):
+    """Read an image file's header and look whether all of it is there, decoding only in doubt.
+
+    Catches missing, empty, foreign and oversized files, broken PNG checksums and files that were
+    cut short. Damage in the middle of a file shows only when it is decoded.
+
+    Args:
+        path: of the file. max_pixels: see `read_rgb`.
+
+    Returns:
+        `Header`.
+
+    Raises:
+        DataError: as `read_rgb`.
     """
     try:
-        with _open(path_or_bytes) as image:
-            image.verify()
+        with _open(path) as image:
+            header = Header(*image.size, image.mode)
+            check_pixels(*image.size, max_pixels)
+            whole = _seems_whole(path, image)
+            if image.format == "PNG":
+                image.verify()
     except DataError:
         raise
     except Exception as error:
         raise DataError(f"is not a readable image: {_reason(error)}") from error
+    if not whole:
+        # Bytes after the end of a picture do no harm: only decoding tells them from a missing end.
+        read_rgb(path, max_pixels=max_pixels)
+    return header
+
+
+def _seems_whole(path, image):
+    """Whether a file ends as its format wants."""
+    with open(path, "rb") as file:
+        if image.format in _ENDS:
+            file.seek(-min(16, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            return file.read().endswith(_ENDS[image.format])
+        head, size = file.read(8), os.fstat(file.fileno()).st_size
+    if image.format == "WEBP":
+        return size >= 8 + int.from_bytes(head[4:8], "little")
+    return False  # BMP: its size field is often wrong, and decoding costs little more than reading
+
+
+class TooManyPixels(DataError):
+    """A picture that may be a decompression bomb."""
+
+
+def check_pixels(width, height, max_pixels=None):
+    """Raise TooManyPixels where a picture has more than `max_pixels`; see `read_rgb`."""
+    limit = pixel_limit(max_pixels)
+    if width * height > limit:
+        raise TooManyPixels(
+            f"has {width} x {height} pixels, more than the {limit} allowed against decompression "
+            "bombs; shrink it, or raise the limit (max_image_pixels) if you trust it"
+        )
+
+
+def pixel_limit(max_pixels=None):
+    """`max_pixels`, or Pillow's own limit. Pillow warns there, and refuses at twice as many."""
+    limit = Image.MAX_IMAGE_PIXELS if max_pixels is None else max_pixels
+    return math.inf if limit is None else limit
+
+
+def allow_pixels(max_pixels):
+    """Let Pillow open pictures of up to `max_pixels`: it has a limit of its own, for the process."""
+    if max_pixels is not None and Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
 
 def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
@@ -151,29 +225,23 @@ def _resize_box(image, size, box, resampling):
 
 def _open(path_or_bytes):
     if isinstance(path_or_bytes, bytes):
-        empty = not path_or_bytes
+        size = len(path_or_bytes)
         file = io.BytesIO(path_or_bytes)
     else:
-        empty = os.stat(path_or_bytes).st_size == 0
+        status = os.stat(path_or_bytes)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("is no regular file")  # opening a pipe would wait for ever
+        size = status.st_size
         file = path_or_bytes
-    if empty:
+    if size == 0:
         raise DataError("is empty (zero bytes)")
-    image = Image.open(file, formats=_FORMATS)
-    # Pillow only warns here (and refuses at twice the limit); warnings filters are not thread-safe.
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        image.close()
-        raise DataError(
-            f"has {image.width} x {image.height} pixels, more than the {limit} allowed against "
-            "decompression bombs; shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-        )
-    return image
+    return Image.open(file, formats=_FORMATS)
 
 
 def _to_rgb(image):
     if image.mode.startswith("I"):  # 16-bit grey: "I;16", its byte orders, and "I"
-        grey = np.asarray(image).astype(np.float64) / 257  # 65535 -> 255
-        image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # rounded; 65535 -> 255
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -181,14 +249,17 @@ def _to_rgb(image):
 
 
 def _upright(image, rgb):
-    try:
+    orientation = None
+    with contextlib.suppress(Exception):  # a damaged EXIF block is no reason to lose a good picture
         orientation = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:  # a damaged EXIF block is no reason to lose a good picture
-        orientation = None
     if orientation in _UPRIGHT:
         return rgb.transpose(_UPRIGHT[orientation])
     return rgb
 
 
 def _reason(error):
+    if isinstance(error, FileNotFoundError):
+        return "it is not there (any more)"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return f"{type(error).__name__}: {error}".rstrip(": ")

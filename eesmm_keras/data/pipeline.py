@@ -125,7 +125,11 @@ def labelled_dataset(
     # The label is that of the image used, which is another one's where one failed to decode.
     batches = views.map(lambda image, i: (image, tf.one_hot(tf.gather(table, i), num_classes)))
     if augmentation is not None and augmentation.on_batches:
-        batches = batches.map(augmentation.apply, num_parallel_calls=tf.data.AUTOTUNE)
+        numbers = tf.data.Dataset.range(start_step, end)
+        batches = tf.data.Dataset.zip(batches, numbers).map(
+            lambda batch, step: augmentation.apply(*batch, seed=(seed, step)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -179,6 +183,8 @@ def evaluation_dataset(source, image_size, batch_size):
         try:
             return crop(source.load(int(index), min_side), None), True
         except DataError:
+            if source.failure is not None:
+                raise
             return np.zeros((image_size, image_size, 3), np.uint8), False
 
     def load(index):
@@ -217,6 +223,8 @@ def load_arrays(source, image_size, limit=None):
         try:
             return crop(source.load(int(index), min_side), None)
         except DataError:
+            if source.failure is not None:
+                raise
             return None
 
     with ThreadPoolExecutor() as pool:

@@ -82,6 +82,41 @@ def learning_rate(optimizer):
     return float(keras.ops.convert_to_numpy(rate))
 
 
+class DataWait(keras.callbacks.Callback):
+    """`data_wait` in an epoch's logs: the share of its time, 0..1, in which a step waited for data.
+
+    A step waits from the end of the one before it until its batch is ready. The first step of all
+    is left out: it compiles, and the data set starts.
+
+    Args:
+        clock: `data.waiting.ReadyClock` that watches the data set of `fit`.
+    """
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def on_train_begin(self, logs=None):
+        self._step = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begin = self._free = time.monotonic()
+        self._waited = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        now, ready = time.monotonic(), self.clock.take(self._step)
+        if self._step == 0:
+            self._begin = now
+        elif ready is not None:
+            self._waited += max(0.0, min(ready, now) - self._free)
+        self._free, self._step = now, self._step + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            elapsed = self._free - self._begin
+            logs["data_wait"] = self._waited / elapsed if elapsed > 0 else 0.0
+
+
 class Pictures(keras.callbacks.Callback):
     """Reconstructions of the same images under the same mask: at the start, every N epochs, the end.
 

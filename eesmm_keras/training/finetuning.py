@@ -15,6 +15,7 @@ from eesmm_keras.errors import UserError
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training import loop
+from eesmm_keras.training.bad_images import bad_images_listed, open_images
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.pretraining import bad_images_line, build_backbone
@@ -39,9 +40,8 @@ def finetune(settings, say=print):
         UserError: anything about the settings or data that makes the run impossible.
     """
     keras.utils.set_random_seed(settings.seed)
-    where = {"data_dir": settings.data_dir, "labelled": True}
-    train = open_source(settings.data, "train", **where)
-    valid = open_source(settings.data, "val", **where)
+    train = open_images(settings, "train", labelled=True)
+    valid = open_images(settings, "val", labelled=True)
     valid = limit_source(valid, settings.val_limit, seed=settings.seed)
     train = limit_source(train, settings.limit, seed=settings.seed)
     train = limit_source(train, share=settings.label_share, seed=settings.seed)
@@ -107,13 +107,13 @@ def finetune(settings, say=print):
         f"{settings.batch_size} images a step, {keras.backend.backend()}, {settings.precision}"
     )
     validation = _one_hot(evaluation_dataset(valid, size, settings.batch_size), model)
-    loop.train(
-        model, run, settings, steps, make_dataset, callbacks, describe, len(train), say,
-        validation_data=validation,
-    )  # fmt: skip
-    bad = [*train.bad, *valid.bad]
-    run.write_bad_images(bad)
+    with bad_images_listed(run, train, valid):
+        loop.train(
+            model, run, settings, steps, make_dataset, callbacks, describe, len(train), say,
+            validation_data=validation,
+        )  # fmt: skip
     run.finish(model)
+    bad = [*train.bad, *valid.bad]
     if len(bad) > known_bad:
         say(f"Skipped {len(bad)} images that cannot be read: see {run.path / 'bad_images.txt'}")
     return run, accuracy(model, valid, settings.batch_size)

@@ -8,7 +8,9 @@ import time
 
 import keras
 
+from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.errors import Interrupted, UserError
+from eesmm_keras.training.callbacks import DataWait
 from eesmm_keras.training.checkpoints import Checkpoints, restore
 from eesmm_keras.training.settings import parse_interval
 
@@ -212,10 +214,12 @@ def train(
         else:
             say(f"Going on from step {position.step} of {settings.epochs * steps}.")
         options = {"shuffle": False, "verbose": 0, **fit_options}
-        options["callbacks"] = [position, *callbacks(position), guard, saver]
+        clock = ReadyClock()
+        options["callbacks"] = [position, DataWait(clock), *callbacks(position), guard, saver]
 
         def fit():
-            _fit(model, position, settings.epochs, make_dataset, options)
+            timed = lambda start: clock.watch(make_dataset(start))  # noqa: E731
+            _fit(model, position, settings.epochs, timed, options)
 
         try:
             _fit_with_second_chance(fit, take_up, model, position, guard, run, say)

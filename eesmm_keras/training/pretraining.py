@@ -5,8 +5,9 @@ import keras
 from eesmm_keras import backbones, methods
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
-from eesmm_keras.data.sources import limit_source, open_source
+from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
+from eesmm_keras.training.bad_images import bad_images_listed, open_images
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
 from eesmm_keras.training.devices import distribute
 from eesmm_keras.training.loop import train
@@ -56,7 +57,7 @@ def pretrain(settings, say=print):
             before training starts.
     """
     keras.utils.set_random_seed(settings.seed)
-    source = open_source(settings.data, data_dir=settings.data_dir, seed=settings.seed)
+    source = open_images(settings, seed=settings.seed)
     source = limit_source(source, settings.limit, seed=settings.seed)
     settings.backbone = settings.backbone or default_backbone(settings.data)
     keras.config.set_dtype_policy(settings.precision)
@@ -125,8 +126,8 @@ def pretrain(settings, say=print):
     _describe(source, settings, backbone, steps, say)
     shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
     shown = shown[: len(shown) // images_per_sample * images_per_sample]
-    train(model, run, settings, steps, make_dataset, callbacks, describe, len(source), say)
-    run.write_bad_images(source.bad)
+    with bad_images_listed(run, source):
+        train(model, run, settings, steps, make_dataset, callbacks, describe, len(source), say)
     run.finish(model)
     if len(source.bad) > known_bad:
         say(bad_images_line(source))
@@ -137,8 +138,10 @@ def _probe_sources(settings):
     """Labelled train and test images for probes during training, or None."""
     if not settings.probe_data:
         return None
-    where = {"data_dir": settings.data_dir, "labelled": True}
-    return [open_source(settings.probe_data, split, **where) for split in ("train", "test")]
+    return [
+        open_images(settings, split, data=settings.probe_data, labelled=True)
+        for split in ("train", "test")
+    ]
 
 
 def _describe(source, settings, backbone, steps, say):

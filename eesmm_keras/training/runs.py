@@ -157,12 +157,6 @@ class Run:
         with open(self.metrics_path, newline="") as file:
             return ([{}, *csv.DictReader(file)])[-1]
 
-    def write_bad_images(self, bad):
-        """List images that could not be read, one `name: reason` a line."""
-        if bad:
-            lines = [f"{name}: {reason}\n" for name, reason in bad]
-            (self.path / "bad_images.txt").write_text("".join(lines))
-
 
 def find_model_file(where):
     """Path of the `.keras` file of a finished run's folder, or the file itself.

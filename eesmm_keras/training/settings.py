@@ -23,6 +23,10 @@ class Schedule:
     `seed`, every class alike. `checkpoint_every`: steps ("500"), minutes ("10 minutes") or epochs
     ("1 epoch"); the last `checkpoint_keep` are kept. `max_bad_steps`: skipped steps in a row
     (losses or gradients that are not finite) before the run goes back to the last checkpoint.
+
+    `max_bad_images`: so many images that cannot be read are skipped, one more ends the run; None is
+    1 % of the images and at least 100. `max_image_pixels`: width x height of the largest picture
+    that is decoded; None is Pillow's limit. `follow_links`: read what links lead to outside `data`.
     """
 
     data: str = ""
@@ -30,6 +34,9 @@ class Schedule:
     data_dir: str | None = None
     image_size: int | None = None
     limit: int | None = None
+    max_bad_images: int | None = None
+    max_image_pixels: int | None = None
+    follow_links: bool = False
     epochs: int = 100
     batch_size: int = 64
     accumulate: int = 1
@@ -56,7 +63,9 @@ class Schedule:
 
 
 # What may change when a run goes on: it does not change what is computed.
-FREE = ("gpus", "checkpoint_every", "checkpoint_keep", "max_bad_steps", "pictures_every")
+FREE = (
+    "gpus", "checkpoint_every", "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every",
+)  # fmt: skip
 
 
 @dataclass
@@ -251,10 +260,13 @@ def _check(settings):
         "gpus",
         "checkpoint_keep",
         "max_bad_steps",
+        "max_image_pixels",
     ):
         value = getattr(settings, name, None)
         if value is not None and value < 1:
             raise UserError(f"Setting {name} must be at least 1, got {value}.")
+    if settings.max_bad_images is not None and settings.max_bad_images < 0:
+        raise UserError(f"Setting max_bad_images must be 0 or more, got {settings.max_bad_images}.")
     for name in ("learning_rate", "min_learning_rate", "warmup_learning_rate", "weight_decay"):
         if getattr(settings, name) < 0:
             raise UserError(f"Setting {name} must not be negative, got {getattr(settings, name)}.")
