@@ -217,9 +217,11 @@ def train(
         clock = ReadyClock()
         options["callbacks"] = [position, DataWait(clock), *callbacks(position), guard, saver]
 
+        def timed_dataset(start):
+            return clock.watch(make_dataset(start))
+
         def fit():
-            timed = lambda start: clock.watch(make_dataset(start))  # noqa: E731
-            _fit(model, position, settings.epochs, timed, options)
+            _fit(model, position, settings.epochs, timed_dataset, options)
 
         try:
             _fit_with_second_chance(fit, take_up, model, position, guard, run, say)
