@@ -13,7 +13,7 @@ from eesmm_keras.errors import UserError
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.callbacks import run_callbacks
-from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.devices import use_devices
 from eesmm_keras.training.pretraining import bad_images_line, build_backbone
 from eesmm_keras.training.probing import probe
 from eesmm_keras.training.runs import Run
@@ -36,20 +36,25 @@ def finetune(settings, say=print):
         UserError: anything about the settings or data that makes the run impossible.
     """
     keras.utils.set_random_seed(settings.seed)
+    with use_devices(settings) as devices:
+        return _finetune(settings, devices, say)
+
+
+def _finetune(settings, devices, say):
     where = {"data_dir": settings.data_dir, "labelled": True}
     train = open_source(settings.data, "train", **where)
     valid = open_source(settings.data, "val", **where)
     train = limit_source(train, settings.limit, seed=settings.seed)
     train = limit_source(train, share=settings.label_share, seed=settings.seed)
     keras.config.set_dtype_policy(settings.precision)
-    batch_size = min(settings.batch_size, len(train))
+    batch_size = min(settings.batch_size, len(train) // devices.replicas * devices.replicas)
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(train)} images.")
         settings.batch_size = batch_size
     steps = settings.steps_per_epoch or max(1, round(len(train) / settings.batch_size))
     settings.steps_per_epoch = steps
 
-    with distribute(settings.gpus, settings.batch_size, 1):
+    with devices.scope(settings.batch_size):
         backbone = _encoder(settings)
         model = ImageClassifier(backbone, len(train.class_names), train.class_names)
         optimizer = make_optimizer(settings, backbone, steps)
@@ -57,7 +62,9 @@ def finetune(settings, say=print):
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=settings.label_smoothing
         )
-        model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy("accuracy")])
+        measured = [keras.metrics.CategoricalAccuracy("accuracy")]
+        # Weighted: where validation batches are filled up, with images of weight 0.
+        model.compile(optimizer, loss, weighted_metrics=measured)
 
     run = Run(settings.out)
     size = settings.image_size
@@ -72,7 +79,7 @@ def finetune(settings, say=print):
     )
     dataset = labelled_dataset(
         train, size, settings.batch_size, num_classes=model.num_classes,
-        steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
+        steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation, shard=devices.shard,
     )  # fmt: skip
     run.create("finetune", as_dict(settings))
     known_bad = len(train.bad) + len(valid.bad)
@@ -85,11 +92,12 @@ def finetune(settings, say=print):
         f"{settings.batch_size} images a step, {keras.backend.backend()}, {settings.precision}"
     )
     ema = [keras.callbacks.SwapEMAWeights()] if settings.ema_momentum else []
+    validation = _one_hot(evaluation_dataset(valid, size, settings.batch_size), model)
     model.fit(
-        dataset,
+        devices.feed(dataset),
         epochs=settings.epochs,
         steps_per_epoch=steps,
-        validation_data=_one_hot(evaluation_dataset(valid, size, settings.batch_size), model),
+        validation_data=devices.feed_validation(validation, len(valid), settings.batch_size),
         shuffle=False,
         verbose=0,
         callbacks=[*ema, *run_callbacks(run, settings, steps)],

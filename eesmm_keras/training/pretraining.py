@@ -8,7 +8,7 @@ from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source, open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
-from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.devices import use_devices
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import as_dict, method_arguments
@@ -55,6 +55,11 @@ def pretrain(settings, say=print):
             before training starts.
     """
     keras.utils.set_random_seed(settings.seed)
+    with use_devices(settings) as devices:
+        return _pretrain(settings, devices, say)
+
+
+def _pretrain(settings, devices, say):
     source = open_source(settings.data, data_dir=settings.data_dir, seed=settings.seed)
     source = limit_source(source, settings.limit, seed=settings.seed)
     settings.backbone = settings.backbone or default_backbone(settings.data)
@@ -72,14 +77,15 @@ def pretrain(settings, say=print):
             f" at least {images_per_sample} are needed."
         )
     probe_sources = _probe_sources(settings)
-    batch_size = min(settings.batch_size, len(source) // images_per_sample * images_per_sample)
+    part = images_per_sample * devices.replicas
+    batch_size = min(settings.batch_size, len(source) // part * part)
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(source)} images.")
         settings.batch_size = batch_size
     steps = settings.steps_per_epoch or max(1, round(len(source) / settings.batch_size))
     settings.steps_per_epoch = steps
 
-    with distribute(settings.gpus, settings.batch_size, images_per_sample):
+    with devices.scope(settings.batch_size, images_per_sample):
         backbone = build_backbone(settings.backbone, settings.image_size)
         settings.image_size = backbone.image_shape[0]
         if settings.init_from:
@@ -101,6 +107,7 @@ def pretrain(settings, say=print):
         crop_ratio=settings.crop_ratio,
         flip=settings.flip,
         group=images_per_sample,
+        shard=devices.shard,
     )
     run.create("pretrain", as_dict(settings))
     _describe(source, settings, backbone, steps, say)
@@ -111,7 +118,7 @@ def pretrain(settings, say=print):
     if probe_sources:
         probes = [Probe(*probe_sources, settings.probe_mode, settings.probe_every, settings.epochs)]
     model.fit(
-        dataset,
+        devices.feed(dataset),
         epochs=settings.epochs,
         steps_per_epoch=steps,
         shuffle=False,

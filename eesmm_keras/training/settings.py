@@ -18,8 +18,9 @@ class Schedule:
     """Fields that pre-training and fine-tuning share.
 
     `learning_rate`, `min_learning_rate` and `warmup_learning_rate` hold for 512 images a step and
-    are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `gpus`:
-    None takes what the backend takes by default. `limit`: train on so many images only, chosen by
+    are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `devices`
+    ("cpu:2", "gpu:4"), or `gpus`, a number: those of each host; None takes what the backend takes by
+    default. `coordinator`, `num_hosts`, `host_index`: see `cluster.find_cluster`. `limit`: train on so many images only, chosen by
     `seed`, every class alike.
     """
 
@@ -33,6 +34,10 @@ class Schedule:
     accumulate: int = 1
     steps_per_epoch: int | None = None
     gpus: int | None = None
+    devices: str | None = None
+    coordinator: str | None = None
+    num_hosts: int | None = None
+    host_index: int | None = None
     precision: str = "float32"
     seed: int = 0
     learning_rate: float = 1e-3
