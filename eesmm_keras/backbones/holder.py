@@ -10,6 +10,16 @@ class BackboneHolder(keras.Model):
     def test_step(self, *args):
         return _averageable(super().test_step(*args))
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras 3.15 takes the mean of a first batch over the hosts, to see its shape; that fails
+        # on bytes and on pairs. This host's own batch has the shape too.
+        if iterator is not None and _over_hosts(self.distribute_strategy):
+            _, _, batches = next(iter(iterator))
+            local = self.distribute_strategy.experimental_local_results
+            data_batch = keras.tree.map_structure(lambda x: local(x)[0], next(batches))
+            iterator = None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
     def get_config(self):
         return {
             "name": self.name,
@@ -24,6 +34,13 @@ class BackboneHolder(keras.Model):
         return cls(**{**config, "backbone": backbone})
 
 
+def _over_hosts(strategy):
+    """Whether TensorFlow trains on several hosts."""
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def _averageable(logs):
     """Logs of a step as Keras can average them over the hosts of TensorFlow.
 
@@ -33,6 +50,6 @@ def _averageable(logs):
         return logs
     import tensorflow as tf
 
-    if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+    if not _over_hosts(tf.distribute.get_strategy()):
         return logs
     return keras.tree.map_structure(lambda value: tf.reshape(value, (1,)), logs)

@@ -64,7 +64,9 @@ def find_cluster(coordinator=None, num_hosts=None, host_index=None, environ=None
             )
         return _checked(addresses, num_hosts, host_index)
     if (num_hosts, host_index) != (None, None):
-        raise UserError("--num-hosts and --host-index need --coordinator host:port, that of host 0.")
+        raise UserError(
+            "--num-hosts and --host-index need --coordinator host:port, that of host 0."
+        )
     if environ.get("TF_CONFIG"):
         return _checked(*_from_tf_config(environ["TF_CONFIG"]))
     return None
@@ -113,7 +115,9 @@ def _checked(addresses, hosts, index, slurm=False):
         return None
     for address in addresses:
         if not _ADDRESS.fullmatch(address):
-            raise UserError(f"--coordinator takes host:port, such as 10.0.0.1:12345; got {address!r}.")
+            raise UserError(
+                f"--coordinator takes host:port, such as 10.0.0.1:12345; got {address!r}."
+            )
     if hosts < 1 or not 0 <= index < hosts:
         raise UserError(
             f"--host-index must lie between 0 and {max(hosts - 1, 0)}, one less than --num-hosts "

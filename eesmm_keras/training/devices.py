@@ -5,6 +5,7 @@ its rows, and what is drawn at random does not depend on the number of devices (
 """
 
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -102,14 +103,6 @@ class Devices:
         """A data set of this host's rows of each batch as what `fit` wants of it."""
         if self.strategy is None or self.hosts == 1:
             return dataset
-        import tensorflow as tf
-
-        def averageable(x):
-            # Keras 3.15 averages a first batch over the hosts, to see its shape, and TensorFlow
-            # cannot average bytes. Half precision holds 0..255 exactly.
-            return tf.cast(x, tf.float16) if x.dtype == tf.uint8 else x
-
-        dataset = dataset.map(lambda *batch: keras.tree.map_structure(averageable, _one(batch)))
         # TensorFlow takes one batch a device, in order.
         local = self.replicas // self.hosts
         rows = keras.tree.flatten(dataset.element_spec)[0].shape[0]
@@ -142,10 +135,6 @@ class Devices:
             return fill(x), fill(y), fill(tf.fill([tf.shape(x)[0]], weight))
 
         return self.feed(dataset.map(fill_all))
-
-
-def _one(batch):
-    return batch if len(batch) > 1 else batch[0]
 
 
 @contextlib.contextmanager
@@ -234,6 +223,7 @@ def _logical_cpus(count):
             raise _too_late(count) from error
 
 
+@functools.cache  # a second one in a process would reuse the first one's numbers of collectives
 def _multi_worker(cluster):
     import tensorflow as tf
 
@@ -271,7 +261,8 @@ def _start_jax(kind, count, cluster, stack):
         if kind == "gpu":
             # JAX would give a task of Slurm one GPU only.
             os.environ.setdefault("JAX_LOCAL_DEVICE_IDS", ",".join(map(str, range(count))))
-        keras.distribution.initialize(cluster.addresses[0], cluster.hosts, cluster.index)
+        if not jax.distributed.is_initialized():
+            keras.distribution.initialize(cluster.addresses[0], cluster.hosts, cluster.index)
     elif (count or 1) == 1 and kind != "gpu":
         return Devices()
     devices = _jax_devices(kind, count)

@@ -79,7 +79,8 @@ def _finetune(settings, devices, say):
     )
     dataset = labelled_dataset(
         train, size, settings.batch_size, num_classes=model.num_classes,
-        steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation, shard=devices.shard,
+        steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
+        shard=devices.shard,
     )  # fmt: skip
     run.create("finetune", as_dict(settings))
     known_bad = len(train.bad) + len(valid.bad)
@@ -146,9 +147,12 @@ def _one_hot(dataset, model):
 def accuracy(model, source, batch_size=64):
     """Top-1 accuracy 0..1 of a classifier on a labelled source."""
     right = seen = 0
+    # A model of its own runs on this host and one device, whatever the classifier was trained on.
+    inputs = keras.Input(model.backbone.image_shape, dtype=model.backbone.input.dtype)
+    alone = keras.Model(inputs, model(inputs, training=False))
     batches = evaluation_dataset(source, model.backbone.image_shape[0], batch_size)
     for images, labels in track(batches, len(source), "evaluating"):
-        logits = keras.ops.convert_to_numpy(model.predict_on_batch(images.numpy()))
+        logits = keras.ops.convert_to_numpy(alone.predict_on_batch(images.numpy()))
         right += int((logits.argmax(-1) == labels.numpy()).sum())
         seen += len(logits)
     return right / seen

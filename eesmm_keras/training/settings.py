@@ -20,8 +20,8 @@ class Schedule:
     `learning_rate`, `min_learning_rate` and `warmup_learning_rate` hold for 512 images a step and
     are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `devices`
     ("cpu:2", "gpu:4"), or `gpus`, a number: those of each host; None takes what the backend takes by
-    default. `coordinator`, `num_hosts`, `host_index`: see `cluster.find_cluster`. `limit`: train on so many images only, chosen by
-    `seed`, every class alike.
+    default. `coordinator`, `num_hosts`, `host_index`: see `cluster.find_cluster`. `limit`: train on so
+    many images only, chosen by `seed`, every class alike.
     """
 
     data: str = ""
