@@ -7,6 +7,7 @@ python parallel_runs.py host COORDINATOR INDEX FOLDER TASKS...
 import json
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone
 from eesmm_keras.methods import dmjd, greenmim, mae, mixmim, simmim
 from eesmm_keras.training import finetuning, pretraining
 from eesmm_keras.training.devices import use_devices
+from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import resolve
 
 SMALL = {"decoder_dim": 16, "decoder_num_heads": 2, "decoder_depth": 1, "seed": 1}
@@ -99,36 +101,45 @@ def _check_partners():
 
 def tiny_pretrain(folder, index="alone", **options):
     """`eesmm pretrain` with a tiny encoder and without pictures; its weights go to a file."""
-    pretraining.build_backbone = lambda *args, **kwargs: backbone()
-    pretraining.Pictures._save = lambda *args: None
-    _keep_weights(pretraining.Run, folder, index)
-    given = {
-        "data": "digits", "out": f"{folder}/run_{index}", "method": "simmim", "seed": 3,
-        "epsilon": 1e-3, "learning_rate": 0.1, "epochs": 2, "steps_per_epoch": 2,
-        "batch_size": 16, "limit": 64, **options,
-    }  # fmt: skip
-    return pretraining.pretrain(resolve("pretrain", options=given))
+    with (
+        mock.patch.object(pretraining, "build_backbone", side_effect=lambda *a, **k: backbone()),
+        # On JAX their single operations would take most of the time.
+        mock.patch.object(pretraining.Pictures, "_save"),
+        _kept_weights(f"{folder}/weights_{index}.npz"),
+    ):
+        out = f"{folder}/run_{index}"
+        return pretraining.pretrain(_settings("pretrain", out=out, method="simmim", **options))
 
 
 def tiny_finetune(folder, index="alone", **options):
     """`eesmm finetune` with a tiny encoder; its weights go to a file."""
-    finetuning.build_backbone = lambda *args, **kwargs: backbone(drop_path=0.2)
-    _keep_weights(finetuning.Run, folder, f"finetune_{index}")
-    given = {
-        "data": "digits", "out": f"{folder}/finetune_{index}", "weights": "none", "seed": 3,
-        "epsilon": 1e-3, "learning_rate": 0.1, "epochs": 2, "steps_per_epoch": 2,
-        "batch_size": 16, "limit": 64, **options,
+    with (
+        mock.patch.object(
+            finetuning, "build_backbone", side_effect=lambda *a, **k: backbone(drop_path=0.2)
+        ),
+        _kept_weights(f"{folder}/weights_finetune_{index}.npz"),
+    ):
+        out = f"{folder}/finetune_{index}"
+        return finetuning.finetune(_settings("finetune", out=out, weights="none", **options))
+
+
+def _settings(kind, **options):
+    shared = {
+        "data": "digits", "seed": 3, "epsilon": 1e-3, "learning_rate": 0.1, "epochs": 2,
+        "steps_per_epoch": 2, "batch_size": 16, "limit": 64,
     }  # fmt: skip
-    return finetuning.finetune(resolve("finetune", options=given))
+    return resolve(kind, options={**shared, **options})
 
 
-def _keep_weights(cls, folder, name):
+def _kept_weights(path):
+    """Every host's weights go to a file, not only those of the host that writes the run."""
+    original = Run.save_model
+
     def save_model(run, model):
         original(run, model)
-        np.savez(f"{folder}/weights_{name}.npz", *weights(model))
+        np.savez(path, *weights(model))
 
-    original = cls.save_model
-    cls.save_model = save_model
+    return mock.patch.object(Run, "save_model", save_model)
 
 
 TASKS = {"pretrain": tiny_pretrain, "finetune": tiny_finetune}

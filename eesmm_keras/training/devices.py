@@ -112,13 +112,13 @@ class Devices:
     def feed_validation(self, dataset, images, batch_size):
         """Batches `(x, y)` of all `images`, the last one maybe smaller, as what `fit` wants.
 
-        Where the last batch may not be smaller, it is filled up with images of weight 0; the others
-        weigh so much that weighted means over all batches are means over the images.
+        On several devices the last batch is filled up with images of weight 0; the others weigh so
+        much that weighted means over all batches are means over the images.
 
         Returns:
             data set of `(x, y)`, or of `(x, y, weights)`.
         """
-        if self.replicas == 1 or (self.strategy and self.hosts == 1):
+        if self.replicas == 1:
             return dataset
         import tensorflow as tf
 
@@ -156,12 +156,12 @@ def _start(kind, count, cluster, stack):
         return _start_tensorflow(kind, count, cluster)
     if backend == "jax":
         return _start_jax(kind, count, cluster, stack)
-    if cluster or (count or 1) > 1:
-        raise UserError(_TORCH)
     if kind == "gpu":
         import torch
 
         _check_visible(count, torch.cuda.device_count())
+    if cluster or (count or 1) > 1:
+        raise UserError(_TORCH)
     return Devices()
 
 
@@ -230,17 +230,29 @@ def _multi_worker(cluster):
     resolvers = tf.distribute.cluster_resolver
     if cluster.slurm:
         port = int(cluster.addresses[0].rpartition(":")[2])
-        resolver = resolvers.SlurmClusterResolver(port_base=port, auto_set_gpu=False)
-    elif len(cluster.addresses) < cluster.hosts:
+        # Only for the names of the nodes: it would ask nvidia-smi for GPUs, and count one each.
+        one_each = {"gpus_per_node": 1, "gpus_per_task": 1, "auto_set_gpu": False}
+        try:
+            spec = resolvers.SlurmClusterResolver(port_base=port, **one_each).cluster_spec()
+        except RuntimeError as error:
+            raise UserError(
+                "--coordinator slurm: TensorFlow takes one task a node, with all its GPUs: srun "
+                f"--ntasks-per-node=1 ({error})"
+            ) from error
+    elif len(cluster.addresses) == cluster.hosts:
+        spec = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
+    else:
         raise UserError(
             "TensorFlow must know every host: give --coordinator host0:port,host1:port,... in the "
             "order of --host-index, or TF_CONFIG. On JAX (KERAS_BACKEND=jax) host 0's is enough."
         )
-    else:
-        resolver = resolvers.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
-            task_type="worker", task_id=cluster.index, rpc_layer="grpc",
-        )  # fmt: skip
+    resolver = resolvers.SimpleClusterResolver(
+        spec,
+        task_type="worker",
+        task_id=cluster.index,
+        num_accelerators={"GPU": len(tf.config.get_visible_devices("GPU"))},
+        rpc_layer="grpc",
+    )
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
