@@ -45,7 +45,7 @@ CASES = {
     "mae": lambda: mae.MAE(vit(), mask_bank_size=4, **SMALL),
     "mixmim": lambda: mixmim.MixMIM(backbone(), partner="pair", **SMALL),
     "dmjd": lambda: dmjd.DMJD(
-        backbone(), target="pixels", projector_dim=16, mask_bank_size=4, **SMALL
+        backbone(), target="pixels", num_views=1, projector_dim=16, mask_bank_size=4, **SMALL
     ),
     "classifier": classifier,
 }

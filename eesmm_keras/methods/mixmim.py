@@ -62,6 +62,11 @@ class MixMIM(MaskedImageModel):
         self.decoder.build((None, None, backbone.num_features))
         self.built = True
 
+    @classmethod
+    def images_in_sample(cls, arguments):
+        # A pair stays on one device.
+        return 2 if arguments.get("partner") == "pair" else 1
+
     def call(self, images, hidden=None, training=False):
         """One pass: images -> embed -> mix tokens -> encode -> unmix -> decode both.
 

@@ -81,21 +81,27 @@ class Devices:
         self.hosts = cluster.hosts if cluster else 1
         self.shard = (cluster.index, cluster.hosts) if cluster else (0, 1)
 
-    def scope(self, batch_size, images_per_sample=1):
+    def scope(self, batch_size, images_per_sample=1, least=1):
         """Context in which the model is built and compiled.
 
         Args:
             batch_size: of one step; every device gets an equal part.
             images_per_sample: a part must hold a multiple of this.
+            least: images that a part must hold.
 
         Raises:
-            UserError: the batch does not divide.
+            UserError: the batch does not divide, or its parts are too small.
         """
         part = self.replicas * images_per_sample
         if batch_size % part or not batch_size:
             raise UserError(
                 f"--batch-size {batch_size} must be a multiple of {part}: {self.replicas} "
                 f"devices, and samples of {images_per_sample} images."
+            )
+        if batch_size // self.replicas < least:
+            raise UserError(
+                f"--batch-size {batch_size} must be at least {self.replicas * least}: "
+                f"{self.replicas} devices, and {least} images on each."
             )
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 

@@ -85,7 +85,8 @@ def _pretrain(settings, devices, say):
     steps = settings.steps_per_epoch or max(1, round(len(source) / settings.batch_size))
     settings.steps_per_epoch = steps
 
-    with devices.scope(settings.batch_size, images_per_sample):
+    smallest = methods.get(settings.method).smallest_batch
+    with devices.scope(settings.batch_size, images_per_sample, smallest):
         backbone = build_backbone(settings.backbone, settings.image_size)
         settings.image_size = backbone.image_shape[0]
         if settings.init_from:
