@@ -23,6 +23,8 @@ def command(**options):
     from eesmm_keras.training.finetuning import finetune
 
     run, accuracy = finetune(settings, say=click.echo)
+    if not run.exists:  # a host that writes nothing
+        return
     click.echo(f"\nValidation accuracy {accuracy:.4f}")
     click.echo(f"Classifier  {run.model_path}\nMetrics     {run.metrics_path}")
     click.echo(f"Next: eesmm export --weights {run.path} --format onnx --out {run.path}.onnx")

@@ -24,6 +24,8 @@ def command(**options):
     from eesmm_keras.training.pretraining import pretrain
 
     run = pretrain(settings, say=click.echo)
+    if not run.exists:  # a host that writes nothing
+        return
     click.echo(
         f"\nEncoder   {run.model_path}\nPictures  {run.pictures}\nMetrics   {run.metrics_path}"
     )

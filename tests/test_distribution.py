@@ -1,6 +1,8 @@
-"""Two replicas under tf.distribute.MirroredStrategy, as two logical CPU devices of a child process."""
+"""Several devices and several hosts train like one: child processes, see parallel_runs.py."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,42 +10,153 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from parallel_runs import CASES, tiny_pretrain
 
-CHILD = """
-import json, sys
-import tensorflow as tf
-replicas = int(sys.argv[1])
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras
-from conftest import random_images, tiny_eesmm
-from eesmm_keras import LayerDecayAdamW
-keras.utils.set_random_seed(0)
-with tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)]).scope():
-    model = tiny_eesmm(mask_bank_size=1)
-    optimizer = LayerDecayAdamW(1e-3)
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer)
-dataset = tf.data.Dataset.from_tensors(random_images(8)).repeat(3)
-print(json.dumps(model.fit(dataset, verbose=0, shuffle=False).history))
-"""
+from eesmm_keras.data.pipeline import labelled_dataset, pretrain_dataset
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.errors import UserError
+from eesmm_keras.training.devices import Devices, parse_devices, use_devices
+from eesmm_keras.training.settings import resolve
+
+BACKEND = keras.backend.backend()
+HERE = Path(__file__).parent
+# Compiling takes most of the time on JAX, and optimising most of that. The other methods draw their
+# numbers in the same code as these (`python parallel_runs.py replicas` runs all).
+FAST_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+METHODS = ("eesmm", "simmim", "mixmim", "classifier") if BACKEND == "jax" else tuple(CASES)
+
+not_torch = pytest.mark.skipif(BACKEND == "torch", reason="one device on PyTorch")
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="MirroredStrategy is TensorFlow's"
-)
-def test_two_replicas_train_like_one():
-    """With one mask in the bank, the only thing drawn, both see the same mixes of neighbours."""
+def start(*args):
+    environ = {**os.environ, "XLA_FLAGS": FAST_XLA}
+    environ.pop("TF_CONFIG", None)
+    return subprocess.Popen(
+        [sys.executable, "parallel_runs.py", *map(str, args)],
+        cwd=HERE, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
-    def logs(replicas):
-        run = subprocess.run(
-            [sys.executable, "-c", CHILD, str(replicas)],
-            capture_output=True, text=True, check=True, cwd=Path(__file__).parent,
-        )  # fmt: skip
-        return json.loads(run.stdout.splitlines()[-1])
 
-    one, two = logs(1), logs(2)
-    assert two["loss"][0] == pytest.approx(two["loss_mixed"][0] + two["loss_sources"][0], rel=1e-4)
-    assert one.keys() == two.keys()
-    for name, values in one.items():
-        np.testing.assert_allclose(values, two[name], rtol=1e-3)
+def finish(*children, timeout=600):
+    """Output of the children; all of them end here."""
+    try:
+        results = [child.communicate(timeout=timeout) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    for child, (_, errors) in zip(children, results, strict=True):
+        assert child.returncode == 0, errors[-3000:]
+    return [output for output, _ in results]
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [open_socket.getsockname()[1] for open_socket in sockets]
+    for open_socket in sockets:
+        open_socket.close()
+    return ports
+
+
+@not_torch
+def test_two_devices_train_like_one():
+    """Masks, views, drop path and dropout included: every loss, and the weights at the end."""
+    (output,) = finish(start("replicas", *METHODS))
+    runs = [json.loads(line) for line in output.splitlines() if line.startswith('{"case"')]
+    assert [run["case"] for run in runs] == list(METHODS)
+    for run in runs:
+        np.testing.assert_allclose(run["two"], run["one"], rtol=1e-5, err_msg=run["case"])
+        assert run["weights"] < 1e-5, run
+
+
+@not_torch
+def test_two_hosts_train_like_one(tmp_path):
+    """Two processes on loopback: one run folder, one set of weights, and those of one process."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    coordinator = ",".join(addresses) if BACKEND == "tensorflow" else addresses[0]
+    hosts = [start("host", coordinator, index, tmp_path, "pretrain") for index in (0, 1)]
+    alone = tiny_pretrain(tmp_path)
+    chief, other = finish(*hosts)
+
+    assert "epoch 2/2" in chief
+    assert "epoch" not in other
+    assert (tmp_path / "run_0" / "model.keras").is_file()
+    assert not (tmp_path / "run_1").exists()
+    first, second, single = (np.load(tmp_path / f"weights_{i}.npz") for i in ("0", "1", "alone"))
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
+        np.testing.assert_allclose(first[name], single[name], atol=1e-5)
+    rows = [_metrics(path) for path in (tmp_path / "run_0", alone.path)]
+    np.testing.assert_allclose(*rows, rtol=1e-4)
+
+
+def _metrics(folder):
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    place = lines[0].split(",").index("loss")
+    return [float(line.split(",")[place]) for line in lines[1:]]
+
+
+def test_shards_are_the_parts_of_the_batch():
+    source = open_source("digits", labelled=True)
+    options = {"steps": 3, "start_step": 1, "seed": 5}
+    whole = list(pretrain_dataset(source, 8, 12, group=2, **options).as_numpy_iterator())
+    parts = [
+        list(pretrain_dataset(source, 8, 12, group=2, shard=(i, 3), **options).as_numpy_iterator())
+        for i in range(3)
+    ]
+    assert len(whole) == 2
+    for batch, *pieces in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(batch, np.concatenate(pieces))
+    images, labels = next(iter(labelled_dataset(source, 8, 12, num_classes=10, **options)))
+    images_1, labels_1 = next(
+        iter(labelled_dataset(source, 8, 12, num_classes=10, shard=(1, 3), **options))
+    )
+    np.testing.assert_array_equal(images[4:8], images_1)
+    np.testing.assert_array_equal(labels[4:8], labels_1)
+
+
+def test_validation_batches_are_filled_up_and_weighted():
+    """Weighted means over all batches are means over the images, also as Keras takes them."""
+    import tensorflow as tf
+
+    devices = Devices(replicas=2)
+    x = np.arange(1, 11, dtype="float32")[:, None]
+    dataset = tf.data.Dataset.from_tensor_slices((x, x)).batch(4)
+    batches = list(devices.feed_validation(dataset, 10, 4).as_numpy_iterator())
+    assert [len(batch[0]) for batch in batches] == [4, 4, 4]
+    weights = np.concatenate([batch[2] for batch in batches])
+    values = np.concatenate([batch[0][:, 0] for batch in batches])
+    assert (weights * values).mean() == pytest.approx(x.mean())
+    assert (weights * values).sum() / weights.sum() == pytest.approx(x.mean())
+    assert Devices().feed_validation(dataset, 10, 4) is dataset
+
+
+def test_devices_are_parsed():
+    assert parse_devices() == (None, None)
+    assert parse_devices("cpu:2") == ("cpu", 2)
+    assert parse_devices(gpus=4) == parse_devices("gpu:4") == ("gpu", 4)
+    for wrong in ("cpu", "cpu:0", "tpu:2", "2"):
+        with pytest.raises(UserError, match="cpu:N or gpu:N"):
+            parse_devices(wrong)
+    with pytest.raises(UserError, match="give one of them"):
+        parse_devices("cpu:2", gpus=2)
+
+
+def test_batch_must_divide_among_devices():
+    Devices(replicas=2).scope(8, 4)
+    with pytest.raises(UserError, match="--batch-size 6 must be a multiple of 4"):
+        Devices(replicas=2).scope(6, 2)
+    with pytest.raises(UserError, match="at least 4: 2 devices, and 2 images on each"):
+        Devices(replicas=2).scope(2, 1, least=2)
+
+
+@pytest.mark.parametrize("options", [{"devices": "cpu:64"}, {"coordinator": "a:1", "num_hosts": 2,
+                                                             "host_index": 0}])  # fmt: skip
+def test_what_the_backend_cannot_do(options):
+    """Devices that come too late for this process, which has computed already; several on torch."""
+    if BACKEND != "torch" and "coordinator" in options:
+        pytest.skip("TensorFlow and JAX can")
+    keras.ops.ones(1)
+    expected = "TensorFlow or the JAX backend" if BACKEND == "torch" else "has started"
+    settings = resolve("pretrain", options={"data": "digits", "out": "x", **options})
+    with pytest.raises(UserError, match=expected), use_devices(settings):
+        pass

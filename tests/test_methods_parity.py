@@ -155,14 +155,14 @@ def test_greenmim_loss_closed_form():
     assert float(model.loss_terms(outputs)[0]) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("partner", ["next", "reversed"])
+@pytest.mark.parametrize("partner", ["next", "reversed", "pair"])
 def test_mixmim_is_the_masked_network_on_mixed_tokens(partner):
     """Against a few lines of NumPy around the dense encoder: partners, sides and both losses."""
     windows = {"window_size": (8, 4), "shift": False, "positions": "sincos"}
     model = MixMIM(mini_swin(**windows), partner=partner, **DECODER)
     images, hidden = random_images(4), model.sample_hidden(1)
     outputs = model(images, hidden=hidden)
-    partners = {"next": [1, 2, 3, 0], "reversed": [3, 2, 1, 0]}[partner]
+    partners = {"next": [1, 2, 3, 0], "reversed": [3, 2, 1, 0], "pair": [1, 0, 3, 2]}[partner]
     units = to_numpy(images_to_units(normalised(images, model.backbone), 4))
     target, replaced = whitened(units), hidden[0] == 1
     own = (to_numpy(outputs["prediction"]) - target[:, replaced]) ** 2

@@ -16,6 +16,7 @@ from eesmm_keras.errors import Interrupted, UserError
 from eesmm_keras.saving import load_model
 from eesmm_keras.training import loop
 from eesmm_keras.training.checkpoints import Checkpoints, restore
+from eesmm_keras.training.devices import Devices
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import PretrainSettings, parse_interval
 
@@ -240,12 +241,15 @@ def run_failing(tmp_path, allowed):
     run, said = Run(tmp_path / "run"), []
     settings = PretrainSettings(epochs=2, checkpoint_every="2", max_bad_steps=3)
     run.begin("pretrain", {})
+    devices = Devices()
+    devices.out = run.path
     loop.train(
         model, run, settings, 6,
         lambda start: tf.data.Dataset.from_tensor_slices(data).skip(start),
         callbacks=lambda position: [],
         describe=lambda step: {"images": [f"image of step {step}"]},
         images=48,
+        devices=devices,
         say=said.append,
     )  # fmt: skip
     return model, run, said

@@ -4,6 +4,7 @@ from keras import ops
 
 from eesmm_keras.backbones._base import Backbone, normalization_layer
 from eesmm_keras.backbones.presets import SWIN_PRESETS
+from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
@@ -113,7 +114,7 @@ class SwinBackbone(Backbone):
         # === Layers ===
         normalization = normalization_layer(include_normalization, mean, std)
         patch_embedding = PatchEmbedding(embed_dim, dtype=dtype, name="patch_embedding")
-        embedding_drop = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")
+        embedding_drop = Dropout(dropout, dtype=dtype, name="embedding_dropout")
         absolute = None
         if positions:
             places = sincos_positions((height // patch_size, width // patch_size), embed_dim)

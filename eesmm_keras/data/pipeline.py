@@ -53,6 +53,7 @@ def pretrain_dataset(
     crop_ratio=(3 / 4, 4 / 3),
     flip=True,
     group=1,
+    shard=(0, 1),
 ):
     """Random crops without labels, for pre-training.
 
@@ -68,16 +69,19 @@ def pretrain_dataset(
         flip: bool, mirror half of the crops.
         group: int, neighbours that must be different images because they are mixed; divides
             `batch_size`. An epoch leaves out `len(source) % group` images, other ones each time.
+        shard: (index, count): read only the index-th of count equal, contiguous parts of each batch.
 
     Returns:
-        `tf.data.Dataset` of `steps - start_step` batches, uint8 `(batch_size, S, S, 3)`.
+        `tf.data.Dataset` of `steps - start_step` batches, uint8 `(batch_size / count, S, S, 3)`.
 
     Raises:
         DataError: an argument lies outside its range, the source has fewer than `group` images, or
             no image can be decoded.
     """
     view = _random_view(image_size, crop_scale, crop_ratio, flip)
-    views = _training_views(source, image_size, batch_size, steps, start_step, seed, view, group)
+    views = _training_views(
+        source, image_size, batch_size, steps, start_step, seed, view, group, shard
+    )
     return views.map(lambda images, indices: images).prefetch(tf.data.AUTOTUNE)
 
 
@@ -91,6 +95,7 @@ def labelled_dataset(
     start_step=0,
     seed=0,
     augmentation=None,
+    shard=(0, 1),
 ):
     """Images with one-hot labels, for training.
 
@@ -99,11 +104,13 @@ def labelled_dataset(
         image_size, batch_size, start_step, seed: as in `pretrain_dataset`.
         num_classes: int, the length of a label.
         steps: int, or None for an endless data set.
-        augmentation: `Augmentation`, or None for central crops as they are.
+        augmentation: `Augmentation`, or None for central crops as they are. What works on batches
+            (MixUp, CutMix, RandAugment) works on this shard's.
+        shard: as in `pretrain_dataset`.
 
     Returns:
-        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch_size, S, S, 3)` and float32
-        `(batch_size, num_classes)`.
+        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch_size / count, S, S, 3)` and float32
+        `(batch_size / count, num_classes)`.
 
     Raises:
         DataError: as in `pretrain_dataset`; or there are no labels, or labels >= `num_classes`.
@@ -120,7 +127,9 @@ def labelled_dataset(
         crop = (augmentation.crop_scale, augmentation.crop_ratio, augmentation.flip)
         view = _random_view(image_size, *crop)
     end = _ENDLESS if steps is None else steps
-    views = _training_views(source, image_size, batch_size, end, start_step, seed, view)
+    views = _training_views(
+        source, image_size, batch_size, end, start_step, seed, view, shard=shard
+    )
     table = tf.constant(labels)
     # The label is that of the image used, which is another one's where one failed to decode.
     batches = views.map(lambda image, i: (image, tf.one_hot(tf.gather(table, i), num_classes)))
@@ -236,7 +245,9 @@ def load_arrays(source, image_size, limit=None):
     return np.stack([images[k] for k in good]), labels
 
 
-def _training_views(source, image_size, batch_size, steps, start_step, seed, view, group=1):
+def _training_views(
+    source, image_size, batch_size, steps, start_step, seed, view, group=1, shard=(0, 1)
+):
     """Data set of `(views, indices)`: uint8 `(batch, S, S, 3)`; int64 `(batch,)`, what is shown."""
     _check_positive(image_size=image_size, batch_size=batch_size)
     if not 0 <= start_step <= steps:
@@ -252,6 +263,13 @@ def _training_views(source, image_size, batch_size, steps, start_step, seed, vie
             f"multiple of {group} and at least {group} images, received batches of {batch_size} "
             f"and {count} image{'s' * (count != 1)} in '{source.name}'."
         )
+    part, parts = shard
+    if not 0 <= part < parts or batch_size % (group * parts):
+        raise DataError(
+            f"shard must be (index, count) with 0 <= index < count, and {group} * count must divide "
+            f"the batch size {batch_size}; received {shard}."
+        )
+    local = batch_size // parts
 
     def view_at(position):
         image, index = source.load_good(_image_at(position, count, seed, group), min_side)
@@ -267,14 +285,17 @@ def _training_views(source, image_size, batch_size, steps, start_step, seed, vie
         return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
 
     def join(views, indices):
-        shape = (batch_size, image_size, image_size, 3)
-        return tf.reshape(views, shape), tf.reshape(indices, (batch_size,))
+        shape = (local, image_size, image_size, 3)
+        return tf.reshape(views, shape), tf.reshape(indices, (local,))
 
     # A call from TensorFlow to Python costs more than a small image: several rows share one.
-    rows = max(k for k in range(1, min(batch_size, _ROWS_PER_CALL) + 1) if batch_size % k == 0)
-    firsts = tf.data.Dataset.range(start_step * batch_size, steps * batch_size, rows)
+    rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
+    calls = local // rows
+    firsts = tf.data.Dataset.range(start_step * calls, steps * calls).map(
+        lambda call: call // calls * batch_size + part * local + call % calls * rows
+    )
     views = firsts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return views.batch(batch_size // rows, drop_remainder=True).map(join)
+    return views.batch(calls, drop_remainder=True).map(join)
 
 
 def _random_view(size, scale, ratio, flip):

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from eesmm_keras.ops.replicas import draw_rows
+
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class DropPath(keras.layers.Layer):
@@ -24,8 +26,12 @@ class DropPath(keras.layers.Layer):
     def call(self, x, training=None):
         if not training or self.rate == 0:
             return x
-        shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
-        keep = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
+        ones = (1,) * (len(x.shape) - 1)
+
+        def draw(rows):
+            return keras.random.uniform((rows, *ones), seed=self.seed_generator)
+
+        keep = draw_rows(draw, ops.shape(x)[0]) >= self.rate
         return x * ops.cast(keep, x.dtype) / (1.0 - self.rate)
 
     def get_config(self):

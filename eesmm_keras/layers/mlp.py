@@ -1,5 +1,7 @@
 import keras
 
+from eesmm_keras.layers.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class MLP(keras.layers.Layer):
@@ -22,7 +24,7 @@ class MLP(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="expand",
         )
-        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")
+        self.drop = Dropout(dropout, dtype=self.dtype_policy, name="drop")
         self.contract = None
 
     def build(self, input_shape):

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from eesmm_keras.layers.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class WindowAttention(keras.layers.Layer):
@@ -31,8 +33,8 @@ class WindowAttention(keras.layers.Layer):
         shared = {"kernel_initializer": init, "dtype": self.dtype_policy}
         self.qkv = keras.layers.Dense(3 * dim, use_bias=qkv_bias, name="qkv", **shared)
         self.projection = keras.layers.Dense(dim, name="projection", **shared)
-        self.attention_drop = keras.layers.Dropout(attention_dropout, dtype=self.dtype_policy)
-        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.attention_drop = Dropout(attention_dropout, dtype=self.dtype_policy)
+        self.drop = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.relative_position_table = self.add_weight(

@@ -6,6 +6,7 @@ from keras import ops
 
 from eesmm_keras.backbones.holder import BackboneHolder, FiniteMean, guarded
 from eesmm_keras.ops.patches import units_to_images
+from eesmm_keras.ops.replicas import replica
 
 
 class MaskedImageModel(BackboneHolder):
@@ -110,7 +111,8 @@ class MaskedImageModel(BackboneHolder):
         for name, term in terms.items():
             # Weighted like Keras' own loss, so that the parts add up over uneven batches too.
             self.loss_trackers[name].update_state(term, sample_weight=ops.shape(x)[0])
-        return guarded(total / _replicas())
+        # TensorFlow sums the gradients of all replicas: their losses must be averaged.
+        return guarded(total / replica()[0])
 
     # === Looking at the results ===
 
@@ -143,15 +145,6 @@ class MaskedImageModel(BackboneHolder):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
-
-
-def _replicas():
-    """Number of replicas whose gradients TensorFlow sums: their losses must be averaged."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _images_only(data):

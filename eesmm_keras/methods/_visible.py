@@ -8,6 +8,7 @@ from eesmm_keras.methods._base import MaskedImageModel
 from eesmm_keras.names import check_choice
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.patches import images_to_units
+from eesmm_keras.ops.replicas import draw_rows
 
 
 class VisibleOnlyModel(MaskedImageModel):
@@ -210,7 +211,9 @@ class MaskedAutoencoder(VisibleOnlyModel):
             ]
         else:
             visible = self.mask_bank.num_visible
-            noise = keras.random.uniform((count, total), seed=self.mask_seeds)
+            noise = draw_rows(
+                lambda rows: keras.random.uniform((rows, total), seed=self.mask_seeds), count
+            )
             # View k hides the next N - V units of one random order, round and round: disjoint.
             order = ops.argsort(noise, axis=1)
             orders = [

@@ -6,6 +6,7 @@ from eesmm_keras.names import check_choice
 from eesmm_keras.ops import losses
 from eesmm_keras.ops.mixing import along_axis, check_mix_weights, group_images, mix, two_views
 from eesmm_keras.ops.patches import images_to_units
+from eesmm_keras.ops.replicas import draw_rows
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -174,8 +175,11 @@ class EESMM(VisibleOnlyModel):
 
     def _some_alone(self, sources):
         """A share of the mixes becomes mixes of an image with itself, which is that image."""
-        shape = (ops.shape(sources)[0], 1, 1, 1, 1)
-        alone = keras.random.uniform(shape, seed=self.view_seeds) < self.unmixed_share
+
+        def draw(rows):
+            return keras.random.uniform((rows, 1, 1, 1, 1), seed=self.view_seeds)
+
+        alone = draw_rows(draw, ops.shape(sources)[0]) < self.unmixed_share
         return ops.where(alone, sources[:, :1], sources)
 
     def _two_views(self, sources):

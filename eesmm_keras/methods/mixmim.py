@@ -7,6 +7,7 @@ from eesmm_keras.methods._base import MaskedImageModel
 from eesmm_keras.names import check_choice
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.patches import images_to_units
+from eesmm_keras.ops.replicas import parts
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -23,9 +24,12 @@ class MixMIM(MaskedImageModel):
         mask_ratio: share of an image's units that are replaced, rounded down as in the public code.
         norm_pixels: normalise each target unit by its own mean and standard deviation.
         decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
-        partner: "next", image i with image i + 1 of the batch, the last with the first; or
-            "reversed", i with B - 1 - i as in the public code, where an odd batch mixes the middle
-            image with itself.
+        partner: "next", image i with image i + 1 of the batch, the last with the first; "reversed",
+            i with B - 1 - i as in the public code, where an odd batch mixes the middle image with
+            itself; or "pair", images 2k and 2k + 1 with each other (an odd batch: the last image
+            with the first). On several devices "next" and "reversed" go round within each device's
+            part of the batch, as in the public code, so who is mixed with whom depends on the
+            number of devices; under "pair" it does not.
         seed: int; None draws one.
     """
 
@@ -44,7 +48,7 @@ class MixMIM(MaskedImageModel):
         **kwargs,
     ):
         super().__init__(backbone, (), seed, **kwargs)
-        check_choice("partner", partner, ("next", "reversed"))
+        check_choice("partner", partner, ("next", "reversed", "pair"))
         self.mask_ratio, self.norm_pixels, self.partner = mask_ratio, norm_pixels, partner
         self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
         self.decoder_num_heads = decoder_num_heads
@@ -57,6 +61,11 @@ class MixMIM(MaskedImageModel):
         )  # fmt: skip
         self.decoder.build((None, None, backbone.num_features))
         self.built = True
+
+    @classmethod
+    def images_in_sample(cls, arguments):
+        # A pair stays on one device.
+        return 2 if arguments.get("partner") == "pair" else 1
 
     def call(self, images, hidden=None, training=False):
         """One pass: images -> embed -> mix tokens -> encode -> unmix -> decode both.
@@ -113,7 +122,16 @@ class MixMIM(MaskedImageModel):
         return ops.argsort(noise), self.num_units - self.num_hidden
 
     def _partners(self, x):
-        return ops.flip(x, axis=0) if self.partner == "reversed" else ops.roll(x, -1, axis=0)
+        """The partner of every image of a batch `(B, ...)`, within each device's part of it."""
+        if self.partner == "pair":
+            rows = ops.shape(x)[0]
+            partner = ops.bitwise_xor(ops.arange(rows, dtype="int32"), 1)
+            return ops.take(x, ops.where(partner < rows, partner, 0), axis=0)
+        count = parts(x.shape[0]) if x.shape[0] else 1
+        grouped = ops.reshape(x, (count, -1, *x.shape[1:]))
+        reverse = self.partner == "reversed"
+        partners = ops.flip(grouped, axis=1) if reverse else ops.roll(grouped, -1, axis=1)
+        return ops.reshape(partners, (-1, *x.shape[1:]))
 
     def _target(self, units):
         if not self.norm_pixels:

@@ -5,6 +5,7 @@ from keras import ops
 from eesmm_keras.methods._base import MaskedImageModel
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.patches import images_to_units
+from eesmm_keras.ops.replicas import draw_rows
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -93,7 +94,11 @@ class SimMIM(MaskedImageModel):
     def _places(self, hidden, batch):
         """Hidden units of each image, int `(B, S)`."""
         if hidden is None:
-            noise = keras.random.uniform((batch, len(self._members)), seed=self.mask_seeds)
+
+            def draw(rows):
+                return keras.random.uniform((rows, len(self._members)), seed=self.mask_seeds)
+
+            noise = draw_rows(draw, batch)
             blocks = ops.argsort(noise, axis=1)[:, : self._hidden_blocks]
             places = ops.take(ops.convert_to_tensor(self._members), blocks, axis=0)
             return ops.reshape(places, (-1, self.num_hidden))

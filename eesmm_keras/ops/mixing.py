@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from eesmm_keras.ops.replicas import draw_rows
+
 
 def check_mix_weights(mix_weights, num_mixed):
     """Fixed lambdas of a mix as a tuple of floats; None gives `1 / num_mixed` each.
@@ -94,16 +96,20 @@ def two_views(images, seeds, even):
     from keras import random
 
     count = ops.shape(images)[0]
+
+    def uniform(low, high, *inner):
+        return draw_rows(lambda rows: random.uniform((rows, *inner), low, high, seed=seeds), count)
+
     zero = ops.zeros((count,))
     still = ops.zeros((count, 2))
     if even:
-        angle = random.uniform((count,), -np.pi / 6, np.pi / 6, seed=seeds)
+        angle = uniform(-np.pi / 6, np.pi / 6)
         first = affine_views(images, angle, zero + 1, still)
         second = ops.flip(images, axis=2)
     else:
-        scale = ops.exp(random.uniform((count,), -np.log(1.25), np.log(1.25), seed=seeds))
+        scale = ops.exp(uniform(-np.log(1.25), np.log(1.25)))
         first = affine_views(images, zero, scale, still)
-        side = ops.sqrt(random.uniform((count,), 0.67, 1.0, seed=seeds))
-        shift = random.uniform((count, 2), -0.5, 0.5, seed=seeds) * (1 - side)[:, None]
+        side = ops.sqrt(uniform(0.67, 1.0))
+        shift = uniform(-0.5, 0.5, 2) * (1 - side)[:, None]
         second = affine_views(images, zero, side, shift)
     return (first + second) / 2

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from eesmm_keras.backbones.holder import BackboneHolder
+from eesmm_keras.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -37,7 +38,7 @@ class ImageClassifier(BackboneHolder):
             )
         self.backbone, self.num_classes, self.dropout = backbone, num_classes, dropout
         self.class_names = None if class_names is None else tuple(class_names)
-        self.drop = keras.layers.Dropout(dropout, name="dropout")
+        self.drop = Dropout(dropout, name="dropout")
         # Logits in float32 under every policy: the loss needs it.
         self.head = keras.layers.Dense(
             num_classes,

@@ -43,10 +43,11 @@ class Checkpoints:
 
     Args:
         folder: path. keep: how many are kept; older ones are removed.
+        writes: False: `save` does nothing, because another host does it.
     """
 
-    def __init__(self, folder, keep=2):
-        self.folder, self.keep = Path(folder), keep
+    def __init__(self, folder, keep=2, writes=True):
+        self.folder, self.keep, self.writes = Path(folder), keep, writes
 
     def paths(self):
         """Newest first."""
@@ -61,6 +62,8 @@ class Checkpoints:
         Raises:
             UserError: the disk is full, or the folder is gone or cannot be written.
         """
+        if not self.writes:
+            return
         import keras
 
         arrays = {

@@ -17,7 +17,7 @@ from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training import loop
 from eesmm_keras.training.bad_images import bad_images_listed, open_images
 from eesmm_keras.training.callbacks import run_callbacks
-from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.devices import use_devices
 from eesmm_keras.training.pretraining import bad_images_line, build_backbone
 from eesmm_keras.training.probing import probe
 from eesmm_keras.training.runs import Run
@@ -40,20 +40,25 @@ def finetune(settings, say=print):
         UserError: anything about the settings or data that makes the run impossible.
     """
     keras.utils.set_random_seed(settings.seed)
+    with use_devices(settings) as devices:
+        return _finetune(settings, devices, say)
+
+
+def _finetune(settings, devices, say):
     train = open_images(settings, "train", labelled=True)
     valid = open_images(settings, "val", labelled=True)
     valid = limit_source(valid, settings.val_limit, seed=settings.seed)
     train = limit_source(train, settings.limit, seed=settings.seed)
     train = limit_source(train, share=settings.label_share, seed=settings.seed)
     keras.config.set_dtype_policy(settings.precision)
-    batch_size = min(settings.batch_size, len(train))
+    batch_size = min(settings.batch_size, len(train) // devices.replicas * devices.replicas)
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(train)} images.")
         settings.batch_size = batch_size
     steps = settings.steps_per_epoch or max(1, round(len(train) / settings.batch_size))
     settings.steps_per_epoch = steps
 
-    with distribute(settings.gpus, settings.batch_size, 1):
+    with devices.scope(settings.batch_size):
         backbone = _encoder(settings)
         model = ImageClassifier(backbone, len(train.class_names), train.class_names)
         optimizer = make_optimizer(settings, backbone, steps)
@@ -61,7 +66,9 @@ def finetune(settings, say=print):
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=settings.label_smoothing
         )
-        model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy("accuracy")])
+        measured = [keras.metrics.CategoricalAccuracy("accuracy")]
+        # Weighted: where validation batches are filled up, with images of weight 0.
+        model.compile(optimizer, loss, weighted_metrics=measured)
 
         # Built before the first step: a checkpoint holds what they have summed up.
         blank = np.zeros((1, model.num_classes), "float32")
@@ -83,6 +90,7 @@ def finetune(settings, say=print):
         return labelled_dataset(
             train, size, settings.batch_size, num_classes=model.num_classes, start_step=start,
             steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
+            shard=devices.shard,
         )  # fmt: skip
 
     def describe(step):
@@ -109,8 +117,8 @@ def finetune(settings, say=print):
     validation = _one_hot(evaluation_dataset(valid, size, settings.batch_size), model)
     with bad_images_listed(run, train, valid):
         loop.train(
-            model, run, settings, steps, make_dataset, callbacks, describe, len(train), say,
-            validation_data=validation,
+            model, run, settings, steps, make_dataset, callbacks, describe, len(train), devices, say,
+            validation_data=devices.feed_validation(validation, len(valid), settings.batch_size),
         )  # fmt: skip
     run.finish(model)
     bad = [*train.bad, *valid.bad]
@@ -155,9 +163,12 @@ def _one_hot(dataset, model):
 def accuracy(model, source, batch_size=64):
     """Top-1 accuracy 0..1 of a classifier on a labelled source."""
     right = seen = 0
+    # A model of its own runs on this host and one device, whatever the classifier was trained on.
+    inputs = keras.Input(model.backbone.image_shape, dtype=model.backbone.input.dtype)
+    alone = keras.Model(inputs, model(inputs, training=False))
     batches = evaluation_dataset(source, model.backbone.image_shape[0], batch_size)
     for images, labels in track(batches, len(source), "evaluating"):
-        logits = keras.ops.convert_to_numpy(model.predict_on_batch(images.numpy()))
+        logits = keras.ops.convert_to_numpy(alone.predict_on_batch(images.numpy()))
         right += int((logits.argmax(-1) == labels.numpy()).sum())
         seen += len(logits)
     return right / seen

@@ -12,6 +12,7 @@ from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.errors import Interrupted, UserError
 from eesmm_keras.training.callbacks import DataWait
 from eesmm_keras.training.checkpoints import Checkpoints, restore
+from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import parse_interval
 
 
@@ -165,8 +166,9 @@ class Guard(keras.callbacks.Callback):
 
 
 def train(
-    model, run, settings, steps, make_dataset, callbacks, describe, images, say=print, **fit_options
-):
+    model, run, settings, steps, make_dataset, callbacks, describe, images, devices, say=print,
+    **fit_options,
+):  # fmt: skip
     """`model.fit` over all epochs, with checkpoints, from the last one if there is one.
 
     Args:
@@ -176,7 +178,7 @@ def train(
         make_dataset: function from the first batch's number to a data set of it and all later ones.
         callbacks: function from a `Position` to a list of Keras callbacks.
         describe: function from a step to a dict that tells which images it saw.
-        images: number of images trained on.
+        images: number of images trained on. devices: `Devices`.
         say: takes lines for the screen.
         **fit_options: of `keras.Model.fit`.
 
@@ -184,7 +186,9 @@ def train(
         Interrupted: a signal came; a checkpoint was written.
         UserError: steps are skipped again and again, or the run's folder cannot be written or read.
     """
-    checkpoints = Checkpoints(run.checkpoints, settings.checkpoint_keep)
+    # Every host reads the first one's, who alone writes.
+    folder = Run(devices.out).checkpoints
+    checkpoints = Checkpoints(folder, settings.checkpoint_keep, writes=devices.is_chief)
     position = Position(steps)
     guard = Guard(position, run.path, settings.max_bad_steps, describe)
     every = parse_interval(settings.checkpoint_every)
@@ -195,6 +199,7 @@ def train(
         if arrays is not None:
             restore(model, arrays)
         position.step = facts["step"]
+        devices.check_agreement(position.step)
         position.resumed = arrays if position.in_epoch else None
         guard.known = int(keras.ops.convert_to_numpy(model.skipped_steps))
         run.forget_after(position.step // steps)
@@ -218,7 +223,7 @@ def train(
         options["callbacks"] = [position, DataWait(clock), *callbacks(position), guard, saver]
 
         def timed_dataset(start):
-            return clock.watch(make_dataset(start))
+            return devices.feed(clock.watch(make_dataset(start)))
 
         def fit():
             _fit(model, position, settings.epochs, timed_dataset, options)

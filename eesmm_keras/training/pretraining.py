@@ -9,7 +9,7 @@ from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.bad_images import bad_images_listed, open_images
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
-from eesmm_keras.training.devices import distribute
+from eesmm_keras.training.devices import use_devices
 from eesmm_keras.training.loop import train
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
@@ -57,6 +57,11 @@ def pretrain(settings, say=print):
             before training starts.
     """
     keras.utils.set_random_seed(settings.seed)
+    with use_devices(settings) as devices:
+        return _pretrain(settings, devices, say)
+
+
+def _pretrain(settings, devices, say):
     source = open_images(settings, seed=settings.seed)
     source = limit_source(source, settings.limit, seed=settings.seed)
     settings.backbone = settings.backbone or default_backbone(settings.data)
@@ -74,14 +79,16 @@ def pretrain(settings, say=print):
             f" at least {images_per_sample} are needed."
         )
     probe_sources = _probe_sources(settings)
-    batch_size = min(settings.batch_size, len(source) // images_per_sample * images_per_sample)
+    part = images_per_sample * devices.replicas
+    batch_size = min(settings.batch_size, len(source) // part * part)
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(source)} images.")
         settings.batch_size = batch_size
     steps = settings.steps_per_epoch or max(1, round(len(source) / settings.batch_size))
     settings.steps_per_epoch = steps
 
-    with distribute(settings.gpus, settings.batch_size, images_per_sample):
+    smallest = methods.get(settings.method).smallest_batch
+    with devices.scope(settings.batch_size, images_per_sample, smallest):
         backbone = build_backbone(settings.backbone, settings.image_size)
         settings.image_size = backbone.image_shape[0]
         if settings.init_from:
@@ -104,7 +111,7 @@ def pretrain(settings, say=print):
     def make_dataset(start):
         end = settings.epochs * steps
         batches = {"batch_size": settings.batch_size, "steps": end, "start_step": start}
-        return pretrain_dataset(source, **batches, **views, **order)
+        return pretrain_dataset(source, **batches, **views, **order, shard=devices.shard)
 
     def describe(step):
         members = batch_members(len(source), settings.batch_size, step, **order)
@@ -127,7 +134,18 @@ def pretrain(settings, say=print):
     shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
     shown = shown[: len(shown) // images_per_sample * images_per_sample]
     with bad_images_listed(run, source):
-        train(model, run, settings, steps, make_dataset, callbacks, describe, len(source), say)
+        train(
+            model,
+            run,
+            settings,
+            steps,
+            make_dataset,
+            callbacks,
+            describe,
+            len(source),
+            devices,
+            say,
+        )
     run.finish(model)
     if len(source.bad) > known_bad:
         say(bad_images_line(source))

@@ -18,11 +18,13 @@ class Schedule:
     """Fields that pre-training and fine-tuning share.
 
     `learning_rate`, `min_learning_rate` and `warmup_learning_rate` hold for 512 images a step and
-    are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `gpus`:
-    None takes what the backend takes by default. `limit`: train on so many images only, chosen by
-    `seed`, every class alike. `checkpoint_every`: steps ("500"), minutes ("10 minutes") or epochs
-    ("1 epoch"); the last `checkpoint_keep` are kept. `max_bad_steps`: skipped steps in a row
-    (losses or gradients that are not finite) before the run goes back to the last checkpoint.
+    are scaled linearly with the effective batch, `batch_size * accumulate` (Swin, SimMIM). `devices`
+    ("cpu:2", "gpu:4"), or `gpus`, a number: those of each host; None takes what the backend takes by
+    default. `coordinator`, `num_hosts`, `host_index`: see `cluster.find_cluster`. `limit`: train on so
+    many images only, chosen by `seed`, every class alike. `checkpoint_every`: steps ("500"), minutes
+    ("10 minutes") or epochs ("1 epoch"); the last `checkpoint_keep` are kept. `max_bad_steps`: skipped
+    steps in a row (losses or gradients that are not finite) before the run goes back to the last
+    checkpoint.
 
     `max_bad_images`: so many images that cannot be read are skipped, one more ends the run; None is
     1 % of the images and at least 100. `max_image_pixels`: width x height of the largest picture
@@ -42,6 +44,10 @@ class Schedule:
     accumulate: int = 1
     steps_per_epoch: int | None = None
     gpus: int | None = None
+    devices: str | None = None
+    coordinator: str | None = None
+    num_hosts: int | None = None
+    host_index: int | None = None
     precision: str = "float32"
     seed: int = 0
     learning_rate: float = 1e-3
@@ -64,7 +70,7 @@ class Schedule:
 
 # What may change when a run goes on: it does not change what is computed.
 FREE = (
-    "gpus", "checkpoint_every", "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every",
+    "gpus", "devices", "coordinator", "num_hosts", "host_index", "checkpoint_every", "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every",
 )  # fmt: skip
 
 

@@ -1,0 +1,153 @@
+"""Small trainings on several devices or hosts, run by test_distribution.py in child processes.
+
+python parallel_runs.py replicas [CASES...]           each on 2 devices and on 1, as lines of JSON
+python parallel_runs.py host COORDINATOR INDEX FOLDER TASKS...
+"""
+
+import json
+import sys
+from types import SimpleNamespace
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from conftest import random_images, tiny_backbone, tiny_eesmm
+from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone
+from eesmm_keras.methods import dmjd, greenmim, mae, mixmim, simmim
+from eesmm_keras.training import finetuning, pretraining
+from eesmm_keras.training.devices import use_devices
+from eesmm_keras.training.runs import Run
+from eesmm_keras.training.settings import resolve
+
+SMALL = {"decoder_dim": 16, "decoder_num_heads": 2, "decoder_depth": 1, "seed": 1}
+ALONE = dict.fromkeys(("devices", "gpus", "coordinator", "num_hosts", "host_index", "out"))
+
+
+def backbone(**kwargs):
+    small = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
+    return tiny_backbone(patch_size=4, **small, **kwargs)
+
+
+def vit():
+    return ViTBackbone((32, 32, 3), patch_size=8, dim=16, depth=1, num_heads=2)
+
+
+def classifier():
+    return ImageClassifier(backbone(drop_path=0.5, dropout=0.3), 4)
+
+
+CASES = {
+    "eesmm": lambda: tiny_eesmm(backbone(), mixing="views"),
+    "simmim": lambda: simmim.SimMIM(backbone(), seed=1),
+    "greenmim": lambda: greenmim.GreenMIM(backbone(), mask_bank_size=4, **SMALL),
+    "mae": lambda: mae.MAE(vit(), mask_bank_size=4, **SMALL),
+    "mixmim": lambda: mixmim.MixMIM(backbone(), partner="pair", **SMALL),
+    "dmjd": lambda: dmjd.DMJD(
+        backbone(), target="pixels", num_views=1, projector_dim=16, mask_bank_size=4, **SMALL
+    ),
+    "classifier": classifier,
+}
+
+
+def optimizer():
+    """AdamW whose epsilon is large beside rounding errors, which it would blow up to full steps."""
+    return LayerDecayAdamW(1e-3, epsilon=1e-3)
+
+
+def train(case, devices):
+    """Loss of every step, and the final weights."""
+    keras.utils.set_random_seed(0)
+    with devices.scope(8, 2):
+        model = CASES[case]()
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer(), *([loss] if case == "classifier" else []))
+        model.optimizer.build(model.trainable_variables)
+    images, labels = random_images(16), np.eye(4, dtype="float32")[np.arange(16) % 4]
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, drop_remainder=True)
+    losses = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: losses.append(float(logs["loss"]))
+    )
+    model.fit(data, epochs=2, verbose=0, shuffle=False, callbacks=[note])
+    return losses, weights(model)
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+
+
+def replicas(cases):
+    """For every case: losses on two devices and on one, and how far their weights are apart."""
+    runs = {}
+    for devices in ("cpu:2", None):
+        with use_devices(SimpleNamespace(**{**ALONE, "devices": devices})) as used:
+            for case in cases:
+                runs[case, devices] = train(case, used)
+            if devices and keras.backend.backend() == "jax":
+                _check_partners()
+    for case in cases:
+        (two, weights_two), (one, weights_one) = runs[case, "cpu:2"], runs[case, None]
+        off = max(abs(a - b).max() for a, b in zip(weights_one, weights_two, strict=True))
+        print(json.dumps({"case": case, "one": one, "two": two, "weights": float(off)}))
+
+
+def _check_partners():
+    model = mixmim.MixMIM(backbone(), **SMALL)
+    partners = model._partners(keras.ops.arange(8)[:, None])[:, 0]
+    assert np.array(partners).tolist() == [1, 2, 3, 0, 5, 6, 7, 4]
+
+
+def tiny_pretrain(folder, index="alone", **options):
+    """`eesmm pretrain` with a tiny encoder and without pictures; its weights go to a file."""
+    with (
+        mock.patch.object(pretraining, "build_backbone", side_effect=lambda *a, **k: backbone()),
+        # On JAX their single operations would take most of the time.
+        mock.patch.object(pretraining.Pictures, "_save"),
+        _kept_weights(f"{folder}/weights_{index}.npz"),
+    ):
+        out = f"{folder}/run_{index}"
+        return pretraining.pretrain(_settings("pretrain", out=out, method="simmim", **options))
+
+
+def tiny_finetune(folder, index="alone", **options):
+    """`eesmm finetune` with a tiny encoder; its weights go to a file."""
+    with (
+        mock.patch.object(
+            finetuning, "build_backbone", side_effect=lambda *a, **k: backbone(drop_path=0.2)
+        ),
+        _kept_weights(f"{folder}/weights_finetune_{index}.npz"),
+    ):
+        out = f"{folder}/finetune_{index}"
+        return finetuning.finetune(_settings("finetune", out=out, weights="none", **options))
+
+
+def _settings(kind, **options):
+    shared = {
+        "data": "digits", "seed": 3, "epsilon": 1e-3, "learning_rate": 0.1, "epochs": 2,
+        "steps_per_epoch": 2, "batch_size": 16, "limit": 64,
+    }  # fmt: skip
+    return resolve(kind, options={**shared, **options})
+
+
+def _kept_weights(path):
+    """Every host's weights go to a file, not only those of the host that writes the run."""
+    original = Run.save_model
+
+    def save_model(run, model):
+        original(run, model)
+        np.savez(path, *weights(model))
+
+    return mock.patch.object(Run, "save_model", save_model)
+
+
+TASKS = {"pretrain": tiny_pretrain, "finetune": tiny_finetune}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "replicas":
+        replicas(sys.argv[2:] or list(CASES))
+    else:
+        coordinator, index, folder, *tasks = sys.argv[2:]
+        for task in tasks:
+            TASKS[task](folder, index, coordinator=coordinator, num_hosts=2, host_index=int(index))
