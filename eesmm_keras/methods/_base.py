@@ -1,6 +1,5 @@
 import inspect
 
-import keras
 import numpy as np
 from keras import ops
 

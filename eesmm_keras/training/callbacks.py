@@ -1,12 +1,18 @@
 """What a run shows and writes while it trains."""
 
 import csv
+import math
 import sys
 import time
 
 import keras
 
 from eesmm_keras.pictures import save_grid
+
+# What is on the screen only where it is worth a look; metrics.csv has everything.
+_SHOWN_FROM = {
+    "images_per_second": math.inf, "learning_rate": math.inf, "skipped": 1, "data_wait": 0.05,
+}  # fmt: skip
 
 
 class Progress(keras.callbacks.Callback):
@@ -65,11 +71,10 @@ class Progress(keras.callbacks.Callback):
         rate = self._rate(now)
         left = (self.epochs * self.position.steps - self.position.step) * self.batch_size
         eta = time.strftime("%H:%M:%S", time.gmtime(left / rate)) if rate else "?"
-        hidden = ("images_per_second", "learning_rate")
         parts = [
             f"{name} {float(value):.4g}"
             for name, value in (logs or {}).items()
-            if name not in hidden and (name != "skipped" or value > 0)
+            if float(value) >= _SHOWN_FROM.get(name, -math.inf)
         ]
         head = f"epoch {self._epoch + 1}/{self.epochs}  {rate:.0f} images/s  ETA {eta}"
         return "  ".join([head, *parts])

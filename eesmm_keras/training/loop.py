@@ -48,17 +48,19 @@ class Position(keras.callbacks.Callback):
 class Saver(keras.callbacks.Callback):
     """Writes checkpoints, and stops the run when it was told to. It must be the last callback.
 
-    After the last batch of an epoch it waits for what the epoch's end brings.
+    After the last batch of an epoch it waits for what the epoch's end brings; in a row of skipped
+    steps, for a good one: a checkpoint is there to go back to.
 
     Args:
         position: `Position`. checkpoints: `Checkpoints`.
         every: `("steps" | "minutes" | "epochs", number)`.
-        stop: `StopSignals`. facts: dict that every checkpoint holds.
+        stop: `StopSignals`. guard: `Guard`. facts: dict that every checkpoint holds.
     """
 
-    def __init__(self, position, checkpoints, every, stop, facts):
+    def __init__(self, position, checkpoints, every, stop, guard, facts):
         super().__init__()
         self.position, self.checkpoints, self.stop = position, checkpoints, stop
+        self.guard = guard
         self.facts = facts
         self.unit, self.amount = every
         self._saved_at = time.monotonic()
@@ -82,7 +84,7 @@ class Saver(keras.callbacks.Callback):
 
     def _save_or_stop(self):
         received = self.stop.received
-        if received or self._due():
+        if received or (self._due() and not self.guard.in_bad_row()):
             self.save()
         if received:
             raise Interrupted(
@@ -147,8 +149,13 @@ class Guard(keras.callbacks.Callback):
         self._look(pending)
 
     def on_epoch_end(self, epoch, logs=None):
+        self.in_bad_row()
+
+    def in_bad_row(self):
+        """Whether the step that has just ended was skipped."""
         pending, self._pending = self._pending, None
         self._look(pending)
+        return self._row > 0
 
     def _look(self, pending):
         if pending is None or pending[1] is None:
@@ -210,7 +217,7 @@ def train(
             )
 
     with StopSignals() as stop:
-        saver = Saver(position, checkpoints, every, stop, {"images": images})
+        saver = Saver(position, checkpoints, every, stop, guard, {"images": images})
         saver.set_model(model)
         take_up()
         if position.step == 0:

@@ -70,7 +70,8 @@ class Schedule:
 
 # What may change when a run goes on: it does not change what is computed.
 FREE = (
-    "gpus", "devices", "coordinator", "num_hosts", "host_index", "checkpoint_every", "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every",
+    "gpus", "devices", "coordinator", "num_hosts", "host_index", "checkpoint_every",
+    "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every",
 )  # fmt: skip
 
 
