@@ -51,7 +51,8 @@ def _finetune(settings, devices, say):
     train = limit_source(train, settings.limit, seed=settings.seed)
     train = limit_source(train, share=settings.label_share, seed=settings.seed)
     keras.config.set_dtype_policy(settings.precision)
-    batch_size = min(settings.batch_size, len(train) // devices.replicas * devices.replicas)
+    part = devices.replicas
+    batch_size = min(settings.batch_size, max(part, len(train) // part * part))
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(train)} images.")
         settings.batch_size = batch_size

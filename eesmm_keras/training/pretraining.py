@@ -80,7 +80,7 @@ def _pretrain(settings, devices, say):
         )
     probe_sources = _probe_sources(settings)
     part = images_per_sample * devices.replicas
-    batch_size = min(settings.batch_size, len(source) // part * part)
+    batch_size = min(settings.batch_size, max(part, len(source) // part * part))
     if batch_size < settings.batch_size:
         say(f"Batches of {batch_size}: there are only {len(source)} images.")
         settings.batch_size = batch_size
