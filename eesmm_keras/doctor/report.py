@@ -55,7 +55,9 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     if thorough:
         decode_all(source)
     known = {name for part in parts for name, _ in part.bad}
-    parts[0].bad += [(name, why) for name, why in source.bad if name not in known]
+    late = [(name, why) for name, why in source.bad if name not in known]
+    parts[0].bad += late
+    parts[0].count -= len(late)
     warnings = _warnings(parts, settings)
     result = {"parts": parts, "decode": decode, "warnings": warnings}
     for part in parts:
