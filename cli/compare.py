@@ -14,14 +14,14 @@ def _shares(context, parameter, value):
 
 
 def _settings(context, parameter, value):
-    import yaml
+    from eesmm_keras.names import parse_yaml
 
     settings = {}
     for item in value:
         key, separator, text = item.partition("=")
         if not separator:
             raise click.BadParameter(f"expected key=value, got {item!r}")
-        settings[key.strip()] = yaml.safe_load(text)
+        settings[key.strip()] = parse_yaml(text, f"The value of {item}")
     return settings
 
 

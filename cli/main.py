@@ -10,7 +10,8 @@ from eesmm_keras._version import __version__
 from eesmm_keras.errors import Interrupted, UserError
 
 COMMANDS = (
-    "pretrain", "finetune", "evaluate", "export", "reconstruct", "benchmark", "compare", "list", "demo",
+    "pretrain", "finetune", "evaluate", "export", "reconstruct", "doctor", "benchmark", "compare",
+    "list", "demo",
 )  # fmt: skip
 
 

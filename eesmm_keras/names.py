@@ -4,6 +4,8 @@ import difflib
 
 import yaml
 
+from eesmm_keras.errors import UserError
+
 
 def unknown_name(kind, name, known):
     """`Unknown backbone 'swin_tinny'. Did you mean 'swin_tiny'? Known: ...`."""
@@ -17,7 +19,16 @@ def split_arguments(text):
     """`eesmm:num_mixed=3` -> `("eesmm", {"num_mixed": 3})`, the values in YAML."""
     name, *pairs = text.split(":")
     pairs = (pair.partition("=") for pair in pairs)
-    return name, {key: yaml.safe_load(value) for key, _, value in pairs}
+    return name, {key: parse_yaml(value, f"{text!r}") for key, _, value in pairs}
+
+
+def parse_yaml(text, where):
+    """Plain YAML values, or a UserError that names `where` the text stood."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # Impossible dates, numbers of thousands of digits and deep nesting are no YAMLErrors.
+        raise UserError(f"{where} is not valid YAML: {error}") from error
 
 
 def check_choice(argument, value, known):

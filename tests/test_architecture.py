@@ -11,14 +11,15 @@ from eesmm_keras import methods
 ROOT = Path(__file__).parent.parent
 # A part may import from the parts before it (those of one rank do not know each other).
 RANKS = [
-    {"_version", "errors", "names", "progress", "quiet"},
+    {"_version", "errors"},
+    {"names", "progress", "quiet"},
     {"ops"},
     {"layers"},
     {"backbones", "decoders"},
     {"methods", "tasks", "data"},
     {"pictures", "saving", "evaluation"},
     {"training"},
-    {"exports", "benchmarking", "comparison"},
+    {"exports", "benchmarking", "comparison", "doctor"},
     {"cli"},
 ]
 # `load_model` must register every public class, the optimizer too.

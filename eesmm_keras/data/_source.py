@@ -98,8 +98,8 @@ class ImageSource:
         shown = "; ".join(f"{what} {why}" for what, why in self.bad[:3])
         self.failure = DataError(
             f"{len(self.bad)} images of '{self.name}' cannot be read, more than the {self.max_bad} "
-            f"that may be skipped. The first: {shown}. Repair or remove them (`eesmm doctor` lists "
-            "them all), check the disk, or allow more with --max-bad-images."
+            f"that may be skipped. The first: {shown}. Repair or remove them (`eesmm doctor --list "
+            "FILE` names them all), check the disk, or allow more with --max-bad-images."
         )
         raise self.failure
 

@@ -5,12 +5,16 @@ import io
 import math
 import os
 import stat
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from eesmm_keras.data.errors import DataError
+
+# Pictures beyond the limit are refused here by `check_pixels`; Pillow's warning would come first.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 # Only these decoders run, whatever a file claims to be: Pillow's others include Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")

@@ -3,14 +3,15 @@
 import contextlib
 import dataclasses
 import inspect
+import reprlib
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-import yaml
-
 from eesmm_keras.errors import UserError
-from eesmm_keras.names import unknown_name
+from eesmm_keras.names import parse_yaml, unknown_name
+
+_LARGEST_RECIPE = 2**20
 
 
 @dataclass
@@ -136,18 +137,24 @@ def read_recipe(name):
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise UserError(f"No recipe file {name!r}.")
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     elif name in recipe_names():
         text = resources.files("eesmm_keras.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
     else:
         raise UserError(unknown_name("recipe", name, recipe_names()) + " Or give a .yaml file.")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"Recipe {name!r} is not valid YAML: {error}") from error
+    content = parse_yaml(text, f"Recipe {name!r}")
     if not isinstance(content, dict):
         raise UserError(f"Recipe {name!r} must be a mapping of settings, one `key: value` a line.")
     return content, text
+
+
+def _read_text(path):
+    if path.stat().st_size > _LARGEST_RECIPE:
+        raise UserError(f"{path} is no recipe: it has more than {_LARGEST_RECIPE} bytes.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Recipe '{path}' is not valid text: {error}") from error
 
 
 def resolve(kind, recipe=None, assignments=(), options=None):
@@ -176,10 +183,7 @@ def resolve(kind, recipe=None, assignments=(), options=None):
         key, separator, text = assignment.partition("=")
         if not separator:
             raise UserError(f"--set takes key=value, got {assignment!r}.")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {assignment}: the value is not valid YAML.") from error
+        values[key.strip()] = parse_yaml(text, f"The value of --set {assignment}")
     values.update(_flat(options or {}))
     return _build(kind, values)
 
@@ -188,6 +192,8 @@ def _flat(values):
     """Settings with the entries of `method_args` beside the others, so that later ones win."""
     values = dict(values)
     method_args = values.pop("method_args", None) or {}
+    if not isinstance(method_args, dict):
+        raise UserError(f"Setting method_args must be a mapping, got {reprlib.repr(method_args)}.")
     return {**values, **method_args}
 
 
@@ -217,6 +223,8 @@ def method_arguments(method):
     """Names and defaults of a method's own constructor arguments."""
     from eesmm_keras import methods
 
+    if not isinstance(method, str):
+        raise UserError(f"Setting method must be text, got {reprlib.repr(method)}.")
     try:
         parameters = inspect.signature(methods.get(method)).parameters
     except ValueError as error:
@@ -231,7 +239,7 @@ def _convert(key, value, spec):
     if value is None and "None" in kinds:
         return None
     kind = kinds[0]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
     if kind == "float" and isinstance(value, str):
         # YAML reads 1e-4 (without a dot) as text.
         with contextlib.suppress(ValueError):
@@ -247,10 +255,12 @@ def _convert(key, value, spec):
     if key == "checkpoint_every" and number:
         return f"{value:g}"
     if kind == "tuple" and isinstance(value, list | tuple) and len(value) == 2:
-        return tuple(float(item) for item in value)
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            return tuple(float(item) for item in value)
     expected = {"tuple": "two numbers", "int": "a whole number", "float": "a number"}
     expected = {**expected, "bool": "true or false", "str": "text"}[kind]
-    raise UserError(f"Setting {key} must be {expected}, got {value!r}.")
+    # Shortened: a few bytes of YAML can mean a value of gigabytes.
+    raise UserError(f"Setting {key} must be {expected}, got {reprlib.repr(value)}.")
 
 
 def _check(settings):

@@ -1,0 +1,209 @@
+"""`eesmm doctor`: everything that can be said of a run before it begins."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from eesmm_keras.backbones.presets import PRESETS, default_backbone
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.doctor.images import decode_all, decode_speed, examine
+from eesmm_keras.doctor.trial import find_batch
+from eesmm_keras.errors import UserError
+from eesmm_keras.methods import get as get_method
+from eesmm_keras.names import unknown_name
+from eesmm_keras.training.bad_images import allowed_bad
+from eesmm_keras.training.settings import as_dict, method_arguments
+
+_SHOWN = 5
+# While a run lasts there are a checkpoint, the next one being written, and at last the model.
+_COPIES = 3
+_MIB, _GIB = 2**20, 2**30
+
+
+def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
+    """Look at images and at the chosen setup on this machine, and say what was found.
+
+    Args:
+        settings: `PretrainSettings`; `out` is where the run would be.
+        trial: bool, whether training steps are tried, each in a process of its own.
+        thorough: bool, whether every image is decoded, not only looked at.
+        bad_list: path of a file that gets every bad image, one a line; or None.
+        say: takes lines for the screen.
+
+    Returns:
+        Dict with `parts` (list of `Part`), `decode` (images/s of one core), `warnings` (list of str),
+        and with a trial `trials`, `largest_batch`, `steps`, `epoch_s` and `checkpoint` (bytes).
+
+    Raises:
+        UserError: no such data, encoder or method, or nothing can be read.
+    """
+    settings.backbone = settings.backbone or default_backbone(settings.data)
+    if settings.backbone not in PRESETS:
+        raise UserError(unknown_name("backbone", settings.backbone, PRESETS))
+    if not settings.image_size:
+        settings.image_size = PRESETS[settings.backbone].get("image_shape", (224,))[0]
+    parts = examine(settings)
+    source = open_source(
+        settings.data,
+        data_dir=settings.data_dir,
+        max_pixels=settings.max_image_pixels,
+        follow_links=settings.follow_links,
+    )
+    decode = decode_speed(source, settings.image_size, settings.crop_scale)
+    if thorough:
+        decode_all(source)
+    known = {name for part in parts for name, _ in part.bad}
+    late = [(name, why) for name, why in source.bad if name not in known]
+    parts[0].bad += late
+    parts[0].count -= len(late)
+    warnings = _warnings(parts, settings)
+    result = {"parts": parts, "decode": decode, "warnings": warnings}
+    for part in parts:
+        _say_part(part, say)
+    cores = os.cpu_count() or 1
+    say(
+        f"Decoding: {decode:.0f} images/s on one core, up to {decode * cores:.0f} on all {cores} "
+        f"({settings.image_size}-pixel crops, read as training reads them)"
+    )
+    if trial:
+        result.update(_try(settings, len(source), decode * cores, say))
+    for warning in [*warnings, *result.pop("more", [])]:
+        say(f"Warning: {warning}")
+    if bad_list is not None:
+        _write_list(Path(bad_list), parts)
+    return result
+
+
+def _say_part(part, say):
+    size = "" if part.size is None else f", {part.size / _MIB:.0f} MiB"
+    say(f"{part.name}: {part.count} images{size}")
+    if len(part.sides):
+        area = part.sides.astype(np.int64).prod(axis=1).argsort()
+        least, middle, most = (
+            "x".join(str(side) for side in part.sides[area[k]]) for k in (0, len(area) // 2, -1)
+        )
+        say(f"  pixels: {least} to {most}, in the middle {middle}")
+    if part.modes:
+        modes = sorted(part.modes.items(), key=lambda item: -item[1])
+        say("  channels: " + ", ".join(f"{mode} {count}" for mode, count in modes))
+    if part.classes:
+        fewest, most = (choose(part.classes, key=part.classes.get) for choose in (min, max))
+        say(
+            f"  classes: {len(part.classes)}, from {part.classes[fewest]} images ({fewest}) "
+            f"to {part.classes[most]} ({most})"
+        )
+    else:
+        say("  no labels")
+    for name, reason in part.bad[:_SHOWN]:
+        say(f"  bad: {name} {reason}")
+    if len(part.bad) > _SHOWN:
+        say(f"  bad: and {len(part.bad) - _SHOWN} more (--list FILE names them all)")
+
+
+def _warnings(parts, settings):
+    found = []
+    for part in parts:
+        total = part.count + len(part.bad)
+        allowed = allowed_bad(total, settings.max_bad_images)
+        if part.bad:
+            text = f"{part.name}: {len(part.bad)} of {total} images cannot be read"
+            over = (
+                f", more than the {allowed} that a run skips: repair them or set --max-bad-images"
+            )
+            found.append(text + (over if len(part.bad) > allowed else "; a run skips them"))
+        if part.duplicates:
+            shown = "; ".join(", ".join(group) for group in part.duplicates[:_SHOWN])
+            found.append(
+                f"{part.name}: {len(part.duplicates)} names stand more than once, but for suffix or "
+                f"letter case: {shown}"
+            )
+        if part.links:
+            found.append(f"{part.name}: {part.links} links lead out of the folder (--follow-links)")
+        small = int((part.sides.min(axis=1) < settings.image_size).sum()) if len(part.sides) else 0
+        if small:
+            found.append(
+                f"{part.name}: {small} of {len(part.sides)} images looked at are smaller than "
+                f"{settings.image_size} pixels and will be enlarged (--image-size)"
+            )
+        counts = list((part.classes or {}).values())
+        if counts and max(counts) > 10 * max(min(counts), 1):
+            found.append(f"{part.name}: the largest class has over ten times the smallest's images")
+        if counts and min(counts) == 0:
+            found.append(f"{part.name}: a class has no image that can be read")
+    return found
+
+
+def _try(settings, count, decode, say):
+    """Trial steps, the largest batch, time of an epoch and the checkpoints' space."""
+    count = min(count, settings.limit or count)
+    arguments = {**method_arguments(settings.method), **settings.method_args}
+    group = get_method(settings.method).images_in_sample(arguments)
+    batch = max(min(settings.batch_size, count) // group * group, group)
+    trials, largest = find_batch(as_dict(settings), batch, group)
+    result, more = {"trials": trials, "largest_batch": largest}, []
+    for trial in trials:
+        say(f"Trial: {_trial_line(trial)}")
+    good = [trial for trial in trials if "failure" not in trial]
+    if not good:
+        reason = trials[0]["failure"]
+        raise UserError(f"{settings.method} with {settings.backbone} cannot be trained: {reason}.")
+    last = good[-1]
+    setup = f"{settings.method}, {settings.backbone}, {settings.image_size} pixels"
+    say(
+        f"Largest batch that fits: about {largest} ({setup}, {settings.precision}; from the peaks "
+        f"above, into 80 % of {last['limit'] / _GIB:.1f} GiB on the {last['device']})"
+    )
+    if largest < batch:
+        more.append(f"--batch-size {batch} does not fit into memory: take {largest} or less")
+    speed = last["batch"] / last["seconds"]
+    steps = settings.steps_per_epoch or max(1, round(count / batch))
+    # On a CPU reading and training share the cores; beside an accelerator they overlap.
+    times = 1 / speed, 1 / max(decode, 1e-9)
+    each = sum(times) if last["device"] == "CPU" else max(times)
+    epoch = steps * batch * each
+    if times[1] > times[0]:
+        more.append(
+            f"reading ({decode:.0f} images/s) is slower than training ({speed:.0f}): smaller image "
+            "files or more cores would make it faster"
+        )
+    say(f"An epoch: {steps} steps of {batch} images, about {_time(epoch)} after compiling")
+    free = shutil.disk_usage(_existing(Path(settings.out or "."))).free
+    say(
+        f"A checkpoint: {last['state'] / _MIB:.0f} MiB; a run needs up to "
+        f"{_COPIES * last['state'] / _MIB:.0f}, and {free / _GIB:.1f} GiB are free"
+    )
+    if _COPIES * last["state"] > free:
+        more.append(f"the disk of {settings.out or 'this folder'} is too full for checkpoints")
+    return {**result, "steps": steps, "epoch_s": epoch, "checkpoint": last["state"], "more": more}
+
+
+def _trial_line(trial):
+    if "failure" in trial:
+        return f"batch {trial['batch']} failed: {trial['failure']}"
+    return (
+        f"batch {trial['batch']}, {trial['batch'] / trial['seconds']:.1f} images/s "
+        f"({trial['seconds']:.3f} s a step, first step {trial['first_s']:.0f} s), "
+        f"peak {trial['peak'] / _GIB:.2f} GiB"
+    )
+
+
+def _time(seconds):
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _existing(path):
+    """The nearest folder above that exists."""
+    path = path.absolute()
+    return path if path.exists() else _existing(path.parent)
+
+
+def _write_list(path, parts):
+    try:
+        lines = [f"{name}: {reason}\n" for part in parts for name, reason in part.bad]
+        path.write_text("".join(lines), "utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}. Choose another --list.") from error
