@@ -17,8 +17,8 @@ from eesmm_keras.training.bad_images import allowed_bad
 from eesmm_keras.training.settings import as_dict, method_arguments
 
 _SHOWN = 5
-# While a run lasts there are a checkpoint, the next one being written, and at last the model.
-_COPIES = 3
+# Beside the checkpoints that a run keeps: the next one being written, and at last the model.
+_MORE_COPIES = 2
 _MIB, _GIB = 2**20, 2**30
 
 
@@ -170,11 +170,12 @@ def _try(settings, count, decode, say):
         )
     say(f"An epoch: {steps} steps of {batch} images, about {_time(epoch)} after compiling")
     free = shutil.disk_usage(_existing(Path(settings.out or "."))).free
+    space = (settings.checkpoint_keep + _MORE_COPIES) * last["state"]
     say(
         f"A checkpoint: {last['state'] / _MIB:.0f} MiB; a run needs up to "
-        f"{_COPIES * last['state'] / _MIB:.0f}, and {free / _GIB:.1f} GiB are free"
+        f"{space / _MIB:.0f}, and {free / _GIB:.1f} GiB are free"
     )
-    if _COPIES * last["state"] > free:
+    if space > free:
         more.append(f"the disk of {settings.out or 'this folder'} is too full for checkpoints")
     return {**result, "steps": steps, "epoch_s": epoch, "checkpoint": last["state"], "more": more}
 
