@@ -2,6 +2,7 @@
 
 import contextlib
 
+import keras
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -107,6 +108,10 @@ def test_a_trial_that_fails_bounds_the_batch():
     assert largest_batch([{"batch": 4, "failure": "too much"}], 2) == 0
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="a child process compiles a model: once is enough on the CPU",
+)
 def test_a_trial_tells_time_memory_and_the_size_of_a_checkpoint(monkeypatch, tmp_path):
     """One real step in a child; the others repeat its figures."""
     once = []
