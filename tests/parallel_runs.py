@@ -107,7 +107,7 @@ def tiny_pretrain(folder, index="alone", **options):
         mock.patch.object(pretraining.Pictures, "_save"),
         _kept_weights(f"{folder}/weights_{index}.npz"),
     ):
-        out = f"{folder}/run_{index}"
+        out = f"{folder}/run_alone" if index == "alone" else f"{folder}/run"
         return pretraining.pretrain(_settings("pretrain", out=out, method="simmim", **options))
 
 
@@ -119,7 +119,7 @@ def tiny_finetune(folder, index="alone", **options):
         ),
         _kept_weights(f"{folder}/weights_finetune_{index}.npz"),
     ):
-        out = f"{folder}/finetune_{index}"
+        out = f"{folder}/finetune_alone" if index == "alone" else f"{folder}/finetune"
         return finetuning.finetune(_settings("finetune", out=out, weights="none", **options))
 
 

@@ -79,13 +79,13 @@ def test_two_hosts_train_like_one(tmp_path):
 
     assert "epoch 2/2" in chief
     assert "epoch" not in other
-    assert (tmp_path / "run_0" / "model.keras").is_file()
-    assert not (tmp_path / "run_1").exists()
+    assert (tmp_path / "run" / "model.keras").is_file()
+    assert len(list((tmp_path / "run" / "tensorboard" / "train").iterdir())) == 1
     first, second, single = (np.load(tmp_path / f"weights_{i}.npz") for i in ("0", "1", "alone"))
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
         np.testing.assert_allclose(first[name], single[name], atol=1e-5)
-    rows = [_metrics(path) for path in (tmp_path / "run_0", alone.path)]
+    rows = [_metrics(path) for path in (tmp_path / "run", alone.path)]
     np.testing.assert_allclose(*rows, rtol=1e-4)
 
 

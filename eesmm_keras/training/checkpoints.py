@@ -43,7 +43,7 @@ class Checkpoints:
 
     Args:
         folder: path. keep: how many are kept; older ones are removed.
-        writes: False: `save` does nothing, because another host does it.
+        writes: False: `save` writes nothing, because another host does it.
     """
 
     def __init__(self, folder, keep=2, writes=True):
@@ -62,13 +62,14 @@ class Checkpoints:
         Raises:
             UserError: the disk is full, or the folder is gone or cannot be written.
         """
-        if not self.writes:
-            return
         import keras
 
+        # TensorFlow sums some of them over the hosts: all of these must read.
         arrays = {
             name: keras.ops.convert_to_numpy(value) for name, value in model_state(model).items()
         }
+        if not self.writes:
+            return
         path = self.folder / f"step_{step:09d}.npz"
         try:
             write_atomically(path, lambda file: _write(file, arrays, {**facts, "step": step}))

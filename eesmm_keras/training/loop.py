@@ -97,14 +97,17 @@ class StopSignals:
     """While this context is open, SIGTERM and SIGINT are noted in `received`, not obeyed at once.
 
     A second SIGINT is obeyed. Outside of the main thread, signals stay as they are.
+
+    Args:
+        active: False: leave signals as they are.
     """
 
-    def __init__(self):
-        self.received = ""
+    def __init__(self, active=True):
+        self.received, self.active = "", active
         self._previous = {}
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
+        if self.active and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._note)
         return self
@@ -199,6 +202,9 @@ def train(
     position = Position(steps)
     guard = Guard(position, run.path, settings.max_bad_steps, describe)
     every = parse_interval(settings.checkpoint_every)
+    if devices.hosts > 1 and every[0] == "minutes":
+        # Hosts must write at the same step, and their clocks differ.
+        every = "epochs", 1
 
     def take_up():
         """Put everything where the last checkpoint is, if there is one."""
@@ -216,7 +222,8 @@ def train(
                 "another one from here on."
             )
 
-    with StopSignals() as stop:
+    # What stops one of several hosts stops them all, at once: there is no step at which they agree.
+    with StopSignals(devices.hosts == 1) as stop:
         saver = Saver(position, checkpoints, every, stop, guard, {"images": images})
         saver.set_model(model)
         take_up()
