@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import re
+
 import click
 
 DATA_HELP = (
@@ -9,8 +11,9 @@ DATA_HELP = (
 
 
 def names_callback(context, parameter, value):
-    """`a, b` -> `("a", "b")`, as a click callback."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+    """`a, b:weights=[1, 2]` -> `("a", "b:weights=[1, 2]")`, as a click callback."""
+    parts = re.split(r",(?![^\[]*\])", value)
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def data_option(function):

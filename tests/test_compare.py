@@ -6,6 +6,7 @@ import json
 import keras
 import pytest
 
+from eesmm_keras.cli._options import names_callback
 from eesmm_keras.comparison import compare
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.settings import recipe_names, resolve
@@ -76,3 +77,13 @@ def test_a_comparison_and_going_on_with_it(tmp_path, monkeypatch):
     assert rows[1]["knn"] == 0.123
     with pytest.raises(UserError, match="other settings"):
         compare.compare(tmp_path, **{**arguments, "batch_size": 16})
+
+
+def test_lists_inside_a_method_s_arguments_stay_whole():
+    text = "eesmm:mix_weights=[0.7,0.3]:mask_ratio=0.5, simmim"
+    names = names_callback(None, None, text)
+    assert names == ("eesmm:mix_weights=[0.7,0.3]:mask_ratio=0.5", "simmim")
+    assert compare.parse_method(names[0]) == (
+        "eesmm",
+        {"mix_weights": [0.7, 0.3], "mask_ratio": 0.5},
+    )
