@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from parallel_runs import CASES, tiny_pretrain
+from parallel_runs import tiny_pretrain
 
 from eesmm_keras.data.pipeline import labelled_dataset, pretrain_dataset
 from eesmm_keras.data.sources import open_source
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 # Compiling takes most of the time on JAX, and optimising most of that. The other methods draw their
 # numbers in the same code as these (`python parallel_runs.py replicas` runs all).
 FAST_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-METHODS = ("eesmm", "simmim", "mixmim", "classifier") if BACKEND == "jax" else tuple(CASES)
+METHODS = ("eesmm", "simmim", "mixmim", "classifier")
 
 not_torch = pytest.mark.skipif(BACKEND == "torch", reason="one device on PyTorch")
 

@@ -4,9 +4,15 @@ from keras import ops
 from eesmm_keras.methods._visible import VisibleOnlyModel
 from eesmm_keras.names import check_choice
 from eesmm_keras.ops import losses
-from eesmm_keras.ops.mixing import along_axis, check_mix_weights, group_images, mix, two_views
+from eesmm_keras.ops.mixing import (
+    along_axis,
+    check_mix_weights,
+    group_images,
+    leave_some_unmixed,
+    mix,
+    two_views,
+)
 from eesmm_keras.ops.patches import images_to_units
-from eesmm_keras.ops.replicas import draw_rows
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -135,7 +141,7 @@ class EESMM(VisibleOnlyModel):
         hidden = self._hidden_rows(mask)
         sources = group_images(ops.cast(images, "float32"), self.num_mixed)
         if training and self.unmixed_share:
-            sources = self._some_alone(sources)
+            sources = leave_some_unmixed(sources, self.unmixed_share, self.view_seeds)
         if self.mixing == "views":
             sources = self._two_views(sources)
         # Normalisation is linear: that of the mix is the mix of the normalised sources.
@@ -172,15 +178,6 @@ class EESMM(VisibleOnlyModel):
         """`(n, N)` in `order`: which units are hidden in each source."""
         rows = ops.cast(ops.take(mask["hidden"], mask["order"], axis=1), "float32")
         return ops.broadcast_to(rows, (self.num_mixed, self.mask_bank.num_units))
-
-    def _some_alone(self, sources):
-        """A share of the mixes becomes mixes of an image with itself, which is that image."""
-
-        def draw(rows):
-            return keras.random.uniform((rows, 1, 1, 1, 1), seed=self.view_seeds)
-
-        alone = draw_rows(draw, ops.shape(sources)[0]) < self.unmixed_share
-        return ops.where(alone, sources[:, :1], sources)
 
     def _two_views(self, sources):
         views = [

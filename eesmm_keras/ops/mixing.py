@@ -43,6 +43,23 @@ def mix(sources, weights, axis=1):
     return ops.sum(sources * along_axis(weights, len(sources.shape), axis), axis=axis)
 
 
+def leave_some_unmixed(sources, share, seeds):
+    """A share of the mixes become mixes of an image with itself, which is that image.
+
+    Args:
+        sources: `(M, n, H, W, C)`. share: in [0, 1]. seeds: `keras.random.SeedGenerator`.
+
+    Returns:
+        `(M, n, H, W, C)`: where a mix was chosen, its first image n times.
+    """
+    from keras import random
+
+    chances = draw_rows(
+        lambda rows: random.uniform((rows, 1, 1, 1, 1), seed=seeds), ops.shape(sources)[0]
+    )
+    return ops.where(chances < share, sources[:, :1], sources)
+
+
 def along_axis(weights, rank, axis=1):
     """Fixed weights as a float32 tensor that broadcasts along one axis of a rank-`rank` tensor."""
     shape = [1] * rank
