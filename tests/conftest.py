@@ -24,6 +24,14 @@ if keras.backend.backend() == "jax":
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+# Nothing in these depends on the Keras backend: one run is enough.
+_BACKEND_FREE = (
+    "architecture", "cluster", "data_decoding", "data_index", "data_sources", "data_tfds",
+)  # fmt: skip
+if keras.backend.backend() != "tensorflow":
+    collect_ignore = [f"test_{name}.py" for name in _BACKEND_FREE]
+
+
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     keras.utils.set_random_seed(0)
