@@ -22,7 +22,7 @@ from eesmm_keras.saving import load_model
 from eesmm_keras.training.settings import PretrainSettings, resolve
 from eesmm_keras.training.weights import load_checked
 
-FUZZ = settings(max_examples=150, deadline=5000)
+FUZZ = settings(max_examples=150, deadline=60_000)
 # Numbers that mean sizes, counts and offsets at their worst.
 _EVIL = [b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00" * 4, b"\x7f\xff\xff\xff"]
 

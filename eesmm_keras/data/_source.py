@@ -150,7 +150,8 @@ class ImageSource:
                 except DataError:
                     if self.failure is not None:
                         raise self.failure from None
-        self.failure = all_bad(self.name, self.bad)
+        # Another thread may have found too many bad ones before.
+        self.failure = self.failure or all_bad(self.name, self.bad)
         raise self.failure
 
 
