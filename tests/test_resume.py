@@ -99,6 +99,27 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     assert not run.checkpoints.exists()
 
 
+@pytest.mark.parametrize("text", ["", "epoch,lo"])
+def test_metrics_that_were_never_whole_are_forgotten(text, tmp_path):
+    run = Run(tmp_path)
+    run.metrics_path.write_text(text)
+    run.forget_after(0)
+    assert not run.metrics_path.exists()
+
+
+def test_a_run_killed_after_its_last_step_still_gets_its_average():
+    model = ImageClassifier(tiny_backbone(depths=(1, 1)), 3)
+    optimizer = LayerDecayAdamW(1e-3, use_ema=True)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer, "mse")
+    for average in optimizer._model_variables_moving_average:
+        average.assign(keras.ops.ones_like(average))
+    position = loop.Position(steps=4)
+    position.step = 8
+    loop._fit(model, position, 2, None, {})
+    assert all((to_numpy(v) == 1).all() for v in model.trainable_variables)
+
+
 def test_metrics_of_epochs_that_come_again_are_taken_back(tmp_path):
     run = Run(tmp_path)
     run.metrics_path.write_text("epoch,loss\n1,0.5\n2,0.4\n3,0.")

@@ -286,6 +286,9 @@ def _fit(model, position, epochs, make_dataset, options):
     parts = [(epoch, epoch + 1, steps - done)] if done else []
     if epoch + len(parts) < epochs:
         parts.append((epoch + len(parts), epochs, steps))
+    if not parts:
+        # Killed after its last step: the end of `fit` is all that is missing.
+        _adamw(model).finalize_variable_values(model.trainable_variables)
     for first, last, count in parts:
         # Keras puts averaged weights into the model at the end of every `fit`.
         _adamw(model).hold_average = last < epochs

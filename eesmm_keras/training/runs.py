@@ -143,7 +143,11 @@ class Run:
         """Take back what metrics.csv tells of later epochs: the run is there again."""
         if not self.metrics_path.is_file():
             return
-        header, *rows = self.metrics_path.read_text().splitlines(keepends=True)
+        header, *rows = self.metrics_path.read_text().splitlines(keepends=True) or [""]
+        if not header.endswith("\n"):
+            # Killed before the first line was whole.
+            self.metrics_path.unlink()
+            return
         wanted = [str(epoch + 1) for epoch in range(epochs)]
         kept = [row for row in rows if row.split(",")[0] in wanted and row.endswith("\n")]
         if len(kept) < len(rows):
