@@ -62,10 +62,10 @@ def main():
     parser.add_argument("--batch-size", type=int, default=32)
     args = parser.parse_args()
 
-    from eesmm_keras.backbones.presets import PRESETS
+    from eesmm_keras.backbones import preset_arguments
     from eesmm_keras.benchmarking.worker import ours
 
-    size = PRESETS[args.backbone].get("image_shape", (224,))[0]
+    size = preset_arguments(args.backbone)[1]["image_shape"][0]
     step, _ = ours(
         {
             "method": args.method, "arguments": {}, "backbone": args.backbone, "jit": False,

@@ -10,6 +10,9 @@ DATA_HELP = (
 )
 
 
+SOURCE_KEYS = ("data_dir", "max_image_pixels", "follow_links")
+
+
 def names_callback(context, parameter, value):
     """`a, b:weights=[1, 2]` -> `("a", "b:weights=[1, 2]")`, as a click callback."""
     parts = re.split(r",(?![^\[]*\])", value)
@@ -50,21 +53,29 @@ def training_options(function):
                      help="Skipped steps in a row before going back. Default: 10."),
         click.option("--max-bad-images", type=int, metavar="N",
                      help="Images that may be unreadable. Default: 1 %, and at least 100."),
-        *source_options(),
+    ]  # fmt: skip
+    function = source_options(function)
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def source_options(function):
+    """Options of every command that reads a folder which need not be trusted."""
+    options = [
+        click.option("--max-image-pixels", type=click.IntRange(min=1), metavar="N",
+                     help="Larger pictures are bad images. Default: Pillow's, 89 million."),
+        click.option("--follow-links/--no-follow-links", default=None,
+                     help="Follow links that lead out of the data folder. Default: no."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
     return function
 
 
-def source_options():
-    """Options of every command that reads a folder which need not be trusted."""
-    return [
-        click.option("--max-image-pixels", type=click.IntRange(min=1), metavar="N",
-                     help="Larger pictures are bad images. Default: Pillow's, 89 million."),
-        click.option("--follow-links/--no-follow-links", default=None,
-                     help="Follow links that lead out of the data folder. Default: no."),
-    ]  # fmt: skip
+def where_from(options):
+    """The arguments of `open_source` that were given on the command line."""
+    return {key: options[key] for key in SOURCE_KEYS if options.get(key) is not None}
 
 
 def settings_from(kind, recipe, assignments, **options):

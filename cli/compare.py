@@ -1,6 +1,12 @@
 import click
 
-from eesmm_keras.cli._options import DATA_HELP, names_callback
+from eesmm_keras.cli._options import (
+    SOURCE_KEYS,
+    data_option,
+    names_callback,
+    source_options,
+    where_from,
+)
 
 
 def _shares(context, parameter, value):
@@ -26,8 +32,7 @@ def _settings(context, parameter, value):
 
 
 @click.command("compare")
-@click.option("--data", required=True, metavar="DATA", help=DATA_HELP)
-@click.option("--data-dir", help="Where TFDS data sets lie.")
+@data_option
 @click.option("--methods", required=True, callback=names_callback, metavar="NAME[:KEY=VALUE],...")
 @click.option("--backbone", required=True, metavar="NAME")
 @click.option("--budget", required=True, metavar="epochs=N|minutes=M", help="Of pre-training.")
@@ -65,8 +70,9 @@ def _settings(context, parameter, value):
     metavar="KEY=VALUE",
     help="Setting of every fine-tuning; can be repeated.",
 )
+@source_options
 @click.option("--out", required=True, metavar="DIR")
-def command(**options):  # fmt: skip
+def command(**options):
     """Compare methods: same data, encoder, budget and augmentation.
 
     \b
@@ -79,4 +85,6 @@ def command(**options):  # fmt: skip
     """
     from eesmm_keras.comparison.compare import compare
 
-    compare(say=click.echo, **options)
+    where = where_from(options)
+    options = {key: value for key, value in options.items() if key not in SOURCE_KEYS}
+    compare(say=click.echo, where=where, **options)

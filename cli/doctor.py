@@ -3,12 +3,6 @@ import click
 from eesmm_keras.cli._options import data_option, settings_from, source_options
 
 
-def _source_options(function):
-    for option in reversed(source_options()):
-        function = option(function)
-    return function
-
-
 @click.command("doctor")
 @data_option
 @click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
@@ -19,7 +13,7 @@ def _source_options(function):
 @click.option("--recipe", metavar="NAME|FILE", help="Settings to start from.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option("--out", metavar="RUN", help="Where the run would be, for the space on the disk.")
-@_source_options
+@source_options
 @click.option("--trial/--no-trial", default=True, show_default=True, help="Try training steps.")
 @click.option("--thorough", is_flag=True, help="Decode every image.")
 @click.option("--list", "bad_list", metavar="FILE", help="Write all bad images there.")

@@ -1,6 +1,6 @@
 import click
 
-from eesmm_keras.cli._options import data_option
+from eesmm_keras.cli._options import data_option, source_options, where_from
 
 
 @click.command("evaluate")
@@ -22,8 +22,9 @@ from eesmm_keras.cli._options import data_option
     show_default=True,
     help="For --mode knn.",
 )
+@source_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
-def command(data, data_dir, weights, mode, split, k, batch_size):
+def command(data, weights, mode, split, k, batch_size, **options):
     """Accuracy of a classifier, or of kNN or a linear probe on an encoder's frozen features."""
     from eesmm_keras.quiet import load_backend
 
@@ -31,7 +32,9 @@ def command(data, data_dir, weights, mode, split, k, batch_size):
     from eesmm_keras.training.finetuning import evaluate
     from eesmm_keras.training.pretraining import bad_images_line
 
-    value, count, source = evaluate(data, weights, mode, split, data_dir, k, batch_size)
+    value, count, source = evaluate(
+        data, weights, mode, split, k, batch_size, **where_from(options)
+    )
     for line in (source.note, bad_images_line(source)):
         if line:
             click.echo(line)

@@ -2,6 +2,8 @@ import os
 
 import click
 
+from eesmm_keras.cli._options import source_options, where_from
+
 
 @click.command("export")
 @click.option("--weights", required=True, metavar="RUN|FILE")
@@ -16,8 +18,9 @@ import click
 @click.option("--resize", is_flag=True, help="Take images of any size, resize inside the graph.")
 @click.option("--data", metavar="DATA", help="Real images to compare on. Default: two photographs.")
 @click.option("--data-dir", help="Where TFDS data sets lie.")
+@source_options
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
-def command(weights, fmt, out, no_preprocessing, features, resize, data, data_dir, overwrite):
+def command(weights, fmt, out, no_preprocessing, features, resize, data, overwrite, **options):
     """Export to a file that needs neither Keras nor this package, and prove that it is right.
 
     The file is run in a clean process and compared with Keras on batches of 1 and 5; the largest
@@ -33,7 +36,7 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, data_di
     path = find_model_file(weights)
     from eesmm_keras.exports import export_model
 
-    samples = _samples(path, data, data_dir) if data else None
+    samples = _samples(path, data, where_from(options)) if data else None
     report = export_model(
         path, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
         sample_images=samples, overwrite=overwrite,
@@ -41,12 +44,12 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, data_di
     click.echo(str(report))
 
 
-def _samples(path, data, data_dir):
+def _samples(path, data, where):
     from eesmm_keras.data.pipeline import load_arrays
     from eesmm_keras.data.sources import open_source
     from eesmm_keras.training.weights import load_backbone
 
     images, _ = load_arrays(
-        open_source(data, data_dir=data_dir), load_backbone(path).image_shape[0], limit=16
+        open_source(data, **where), load_backbone(path).image_shape[0], limit=16
     )
     return images

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import click
 
+from eesmm_keras.cli._options import source_options, where_from
+
 
 @click.command("reconstruct")
 @click.option("--weights", required=True, metavar="RUN|FILE")
@@ -14,8 +16,9 @@ import click
     show_default=True,
     help="Images taken from a folder.",
 )
+@source_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the mask.")
-def command(weights, images, out, count, seed):
+def command(weights, images, out, count, seed, **options):
     """Picture of what a pre-trained model rebuilds: originals, mix, mask, reconstructions."""
     from eesmm_keras.quiet import load_backend
 
@@ -30,7 +33,9 @@ def command(weights, images, out, count, seed):
     model = load_checked(weights)
     if not isinstance(model, MaskedImageModel):
         raise UserError(f"{weights} is no pre-training model but a {type(model).__name__}.")
-    pixels = _pixels(images, model.backbone.image_shape[0], count, model.images_per_sample)
+    pixels = _pixels(
+        images, model.backbone.image_shape[0], count, model.images_per_sample, where_from(options)
+    )
     try:
         save_grid(model.reconstruct(pixels, seed=seed), out)
     except OSError as error:
@@ -38,22 +43,24 @@ def command(weights, images, out, count, seed):
     click.echo(out)
 
 
-def _pixels(where, size, count, group):
+def _pixels(images, size, count, group, where):
     """`(B, size, size, 3)` uint8; one image, or too few for a mix, is repeated upside down."""
     import numpy as np
 
-    from eesmm_keras.data.decoding import center_crop, read_rgb
+    from eesmm_keras.data.decoding import allow_pixels, center_crop, read_rgb
     from eesmm_keras.data.pipeline import load_arrays
     from eesmm_keras.data.sources import open_source
     from eesmm_keras.errors import UserError
 
-    if Path(where).is_file():
+    if Path(images).is_file():
+        largest = where.get("max_image_pixels")
+        allow_pixels(largest)
         try:
-            pixels = center_crop(read_rgb(where), size)[None]
+            pixels = center_crop(read_rgb(images, max_pixels=largest), size)[None]
         except Exception as error:
-            raise UserError(f"{where} cannot be read as an image: {error}") from error
+            raise UserError(f"{images} cannot be read as an image: {error}") from error
     else:
-        pixels, _ = load_arrays(open_source(where), size, limit=max(count, group))
+        pixels, _ = load_arrays(open_source(images, **where), size, limit=max(count, group))
     if len(pixels) < group:
         flips = [pixels, pixels[:, :, ::-1], pixels[:, ::-1], pixels[:, ::-1, ::-1]]
         pixels = np.concatenate(flips)[:group]

@@ -134,6 +134,27 @@ def test_reconstruct_draws_a_grid(way):
     assert Image.open(out).size[1] < height
 
 
+def test_every_command_heeds_the_limit_on_pictures_and_the_way_of_links(way, tmp_path):
+    root, _ = way
+    run, small = root / "run", ("--max-image-pixels", "1999")
+    one = root / "photos" / "photo 0.png"
+    assert "40 pixels, more than the 1999" in error_of(
+        "reconstruct", "--weights", run, "--images", one, "--out", tmp_path / "x.png", *small
+    )
+    evaluate = ("evaluate", "--data", root / "labelled", "--weights", run, "--mode", "knn")
+    assert "more than the 1999" in error_of(*evaluate, *small)
+    compare = ("compare", "--data", root / "labelled", "--methods", "eesmm", "--budget", "epochs=1")
+    compare += ("--backbone", "swin_mini_32", "--out", tmp_path / "compare")
+    assert "failed" in error_of(*compare, *small)
+
+    (tmp_path / "linked").mkdir()
+    for name in ("cats", "dogs"):
+        (tmp_path / "linked" / name).symlink_to(root / "labelled" / name)
+    evaluate = ("evaluate", "--data", tmp_path / "linked", *evaluate[3:])
+    assert "--follow-links" in error_of(*evaluate)
+    assert "on 4 images" in eesmm(*evaluate, "--follow-links")
+
+
 def test_init_from_starts_where_the_other_run_ended(way, tmp_path):
     from eesmm_keras.training.weights import load_backbone
 
@@ -316,3 +337,8 @@ def test_later_settings_win():
     assert settings.method_args["decomposition"] == "subtract"
     assert settings.epochs == 2
     assert settings.learning_rate == pytest.approx(4e-3)
+    whole = resolve("pretrain", "digits_pretrain", ["method_args={num_mixed: 3}"])
+    assert whole.method_args["num_mixed"] == 3
+    assert whole.method_args["decomposition"] == "split"
+    with pytest.raises(UserError, match="Unknown setting 'method_args'"):
+        resolve("pretrain", assignments=["method_args={method_args: 1}"])

@@ -162,7 +162,7 @@ def test_more_bad_images_than_allowed_stop_the_reading(tmp_path):
 def test_a_larger_picture_than_allowed_is_left_out(tmp_path):
     save(tmp_path / "small.png", size=(10, 10))
     save(tmp_path / "large.png", size=(11, 10))
-    source = open_source(tmp_path, max_pixels=100)
+    source = open_source(tmp_path, max_image_pixels=100)
     assert [os.path.basename(name) for name in names(source)] == ["small.png"]
     assert "11 x 10 pixels" in source.bad[0][1]
     assert len(open_source(tmp_path)) == 2

@@ -163,7 +163,7 @@ def test_independent_masks_have_one_union_size_and_differ(n):
     assert counts[unions.pop()] > 0.9 * counts.max()
 
 
-@pytest.mark.parametrize("ratio", [0.0, 1.0, 0.001, 0.999])
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 0.999])
 def test_a_ratio_that_hides_nothing_or_everything(ratio):
     with pytest.raises(ValueError, match="At least one must be hidden and one visible"):
         tiny_eesmm(mask_ratio=ratio)

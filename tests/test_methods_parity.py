@@ -184,14 +184,23 @@ def test_mixmim_is_the_masked_network_on_mixed_tokens(partner):
     assert np.abs(again[0] - to_numpy(outputs["prediction"])[0]).max() > 1e-3
 
 
-def test_dmjd_loss_closed_form():
+@pytest.mark.parametrize("whitening", ["cell", "unit"])
+def test_dmjd_loss_closed_form(whitening):
     from eesmm_keras.ops.hog import units_hog
 
-    model = DMJD(mini_swin(), theta=0.5, num_views=1, projector_dim=16, mask_bank_size=4, **DECODER)
+    model = DMJD(
+        mini_swin(), theta=0.5, num_views=1, projector_dim=16, mask_bank_size=4,
+        whitening=whitening, **DECODER,
+    )  # fmt: skip
     images, hidden = random_images(3), model.sample_hidden(0)
     outputs = model(images, hidden=hidden)
-    features = to_numpy(units_hog(normalised(images, model.backbone), 4, 4))
+    features = to_numpy(units_hog(images.astype("float32"), 4, 4))
     target, hidden = whitened(features), hidden[0] == 1
+    if whitening == "cell":
+        # PyTorch's layer normalisation of the 9 orientations.
+        cells = features.reshape(*features.shape[:2], -1, 9)
+        spread = np.sqrt(cells.var(axis=-1, keepdims=True) + 1e-5)
+        target = ((cells - cells.mean(axis=-1, keepdims=True)) / spread).reshape(features.shape)
     of_hidden = np.mean((to_numpy(outputs["prediction"]) - target[:, hidden]) ** 2)
     residual = np.abs(to_numpy(outputs["visible_prediction"]) - target[:, ~hidden])
     of_visible = np.where(residual < 2, residual**2 / 4, residual - 1).mean()

@@ -118,6 +118,7 @@ SOME_YAML = "epochs: 3\nmethod_args: {num_mixed: 2}\ncrop_scale: [0.2, 1.0]\n"
 @example(text="a: &a [x, x]\nb: &b [*a, *a]\nepochs: *b")
 @example(text="[" * 3000)
 @example(text="\x00")
+@example(text="method_args: {method_args: }")
 def test_no_recipe_does_worse_than_a_user_error(folder, text):
     path = folder / "recipe.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))

@@ -39,7 +39,10 @@ def _swin_presets():
         "patch_size": 4,
     }
     # MixMIM's encoder: large windows, no shift, absolute positions.
-    mixmim = {"shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7)}
+    mixmim = {
+        "shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7),
+        "kernel_initializer": "glorot_uniform",
+    }  # fmt: skip
     for size, dim, heads in (("base", 128, 4), ("large", 192, 6), ("huge", 352, 11)):
         presets[f"mixmim_{size}"] = {
             "image_shape": (224, 224, 3),

@@ -50,6 +50,10 @@ class SwinBackbone(Backbone):
         dropout: rate after attention, MLP and patch embedding.
         attention_dropout: rate on attention weights.
         drop_path: stochastic depth rate of the last block; it grows linearly from 0 at the first.
+        kernel_initializer: of the dense kernels in blocks and mergings: None, a truncated normal
+            of deviation 0.02 as in the public Swin and SimMIM; or Keras' name of another:
+            "glorot_uniform", as in the public code of GreenMIM and MixMIM. 0.02 is little for narrow
+            encoders.
         include_normalization: normalise pixels with `mean` and `std` inside the graph. If False the
             input must be `(pixels / 255 - mean) / std` already.
         mean, std: per channel, for pixels scaled to 0..1.
@@ -81,6 +85,7 @@ class SwinBackbone(Backbone):
         dropout=0.0,
         attention_dropout=0.0,
         drop_path=0.0,
+        kernel_initializer=None,
         include_normalization=True,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
@@ -102,6 +107,7 @@ class SwinBackbone(Backbone):
             "dropout": dropout,
             "attention_dropout": attention_dropout,
             "drop_path": drop_path,
+            "kernel_initializer": kernel_initializer,
             "include_normalization": include_normalization,
             "mean": tuple(mean),
             "std": tuple(std),
@@ -130,14 +136,16 @@ class SwinBackbone(Backbone):
                 SwinStage(
                     rows, cols, dim, depth, num_heads[number], windows[number],
                     rates[first : first + depth], mlp_ratio, qkv_bias, dropout, attention_dropout,
-                    shift, dtype=dtype, name=f"stage_{number}",
+                    shift, kernel_initializer, dtype=dtype, name=f"stage_{number}",
                 )
             )  # fmt: skip
             geometry.append(
                 StageGeometry(rows, cols, stride // cell, windows[number], dim, depth, shift)
             )
             if number < len(depths) - 1:
-                mergings.append(PatchMerging(dtype=dtype, name=f"merging_{number}"))
+                mergings.append(
+                    PatchMerging(kernel_initializer, dtype=dtype, name=f"merging_{number}")
+                )
         norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
 
         # === Functional model ===

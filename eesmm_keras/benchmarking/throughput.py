@@ -19,7 +19,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eesmm_keras.backbones.presets import PRESETS, SWIN_PRESETS
+from eesmm_keras.backbones import preset_arguments
+from eesmm_keras.backbones.presets import SWIN_PRESETS
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import names as method_names
 from eesmm_keras.names import split_arguments, unknown_name
@@ -262,14 +263,13 @@ def benchmark(
     Raises:
         UserError: unknown names, missing packages, or a folder that cannot be written.
     """
-    if backbone not in PRESETS:
-        raise UserError(unknown_name("backbone", backbone, PRESETS))
+    _, arguments = preset_arguments(backbone)
     if peer and (backbone not in SWIN_PRESETS or backbone.startswith("mixmim")):
         raise UserError(f"The peer is a Swin; with --backbone {backbone} say --no-peer.")
     cases = make_cases(methods, backends, jit, peer)
     settings = {
         "backbone": backbone,
-        "image_size": image_size or PRESETS[backbone].get("image_shape", (224,))[0],
+        "image_size": image_size or arguments["image_shape"][0],
         "batch": batch,
         "precision": precision,
     }

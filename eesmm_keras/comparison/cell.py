@@ -44,7 +44,7 @@ def run_cell(spec):
         weights = str(folder / "pretrain")
         backbone = load_backbone(weights)
 
-    where = {"data_dir": spec["data_dir"], "labelled": True}
+    where = {**spec["where"], "labelled": True}
     train, test = (open_source(spec["data"], split, **where) for split in ("train", "test"))
     # The same images for all seeds: the spread is that of training.
     train, test = (limit_source(source, spec["probe_limit"]) for source in (train, test))
@@ -62,7 +62,7 @@ def _pretrain(spec, folder):
 
     options = {
         "data": spec["data"],
-        "data_dir": spec["data_dir"],
+        **spec["where"],
         "method": spec["method"],
         "backbone": spec["backbone"],
         "image_size": spec["image_size"],
@@ -109,7 +109,7 @@ def _pretrain(spec, folder):
 def _images_an_epoch(spec, settings):
     from eesmm_keras.data.sources import limit_source, open_source
 
-    source = open_source(spec["data"], data_dir=spec["data_dir"], seed=spec["seed"])
+    source = open_source(spec["data"], **spec["where"], seed=spec["seed"])
     count = len(limit_source(source, spec["limit"], seed=spec["seed"]))
     return max(1, round(count / settings.batch_size)) * settings.batch_size
 
@@ -128,7 +128,7 @@ def _finetune(spec, folder, weights, share, test):
     out = folder / f"finetune_{share:g}"
     options = {
         "data": spec["data"],
-        "data_dir": spec["data_dir"],
+        **spec["where"],
         "weights": weights,
         "backbone": spec["backbone"],
         "image_size": spec["image_size"],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from eesmm_keras.backbones.presets import PRESETS
+from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.comparison.cell import NOTHING
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import names as method_names
@@ -54,7 +54,7 @@ def parse_method(name):
 def compare(
     out, data, methods, backbone, budget, seeds=3, batch_size=64, image_size=None, limit=None,
     probe_limit=None, label_shares=(0.01, 0.1), settings=None, finetune_settings=None,
-    data_dir=None, say=print,
+    where=None, say=print,
 ):  # fmt: skip
     """Run every cell that is not done, and write the table and the picture.
 
@@ -65,6 +65,7 @@ def compare(
         limit: training images used. probe_limit: images of the train and the test part that kNN, the
             linear probe and the test of the fine-tuned classifier use.
         label_shares: shares of the labels for fine-tuning.
+        where: dict of data_dir, max_image_pixels, follow_links: see `open_source`.
         settings, finetune_settings: dicts for `PretrainSettings` and `FinetuneSettings`, for all
             methods alike.
 
@@ -76,8 +77,7 @@ def compare(
     """
     budget, out = parse_budget(budget), Path(out)
     parsed = {NOTHING: (NOTHING, {}), **{name: parse_method(name) for name in methods}}
-    if backbone not in PRESETS:
-        raise UserError(unknown_name("backbone", backbone, PRESETS))
+    preset_arguments(backbone)
     try:
         (out / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -85,7 +85,7 @@ def compare(
             f"Cannot write to {out}: {error.strerror}. Choose another --out."
         ) from error
     common = {
-        "data": str(data), "data_dir": data_dir, "backbone": backbone, "image_size": image_size,
+        "data": str(data), "where": where or {}, "backbone": backbone, "image_size": image_size,
         "batch_size": batch_size, "limit": limit, "probe_limit": probe_limit, "budget": budget,
         "label_shares": list(label_shares), "settings": settings or {},
         "finetune_settings": finetune_settings or {},

@@ -18,7 +18,7 @@ def open_source(
     val_fraction=0.2,
     seed=0,
     labelled=False,
-    max_pixels=None,
+    max_image_pixels=None,
     follow_links=False,
 ):
     """Open images for pre-training, training or evaluation.
@@ -39,7 +39,7 @@ def open_source(
         val_fraction: share of every class that "val" takes where it is split off, in (0, 1).
         seed: int >= 0, for that division.
         labelled: bool. True demands labels of two or more classes.
-        max_pixels: int, width x height of the largest picture that is decoded; None for
+        max_image_pixels: int, width x height of the largest picture that is decoded; None for
             `PIL.Image.MAX_IMAGE_PIXELS`, which rises for the whole process if this is larger.
         follow_links: bool, whether links that lead out of a folder are followed.
 
@@ -52,13 +52,13 @@ def open_source(
     """
     if seed < 0:
         raise DataError(f"seed must be 0 or more, got {seed}.")
-    if max_pixels is not None and max_pixels < 1:
-        raise DataError(f"max_image_pixels must be 1 or more, got {max_pixels}.")
-    allow_pixels(max_pixels)
+    if max_image_pixels is not None and max_image_pixels < 1:
+        raise DataError(f"max_image_pixels must be 1 or more, got {max_image_pixels}.")
+    allow_pixels(max_image_pixels)
     if spec == "digits":
         return open_digits(split, val_fraction, seed)
     if isinstance(spec, str) and spec.startswith("tfds:"):
         source = open_tfds(spec, split, data_dir, val_fraction, seed, labelled)
-        source.max_pixels = max_pixels
+        source.max_pixels = max_image_pixels
         return source
-    return open_folder(spec, split, val_fraction, seed, labelled, max_pixels, follow_links)
+    return open_folder(spec, split, val_fraction, seed, labelled, max_image_pixels, follow_links)

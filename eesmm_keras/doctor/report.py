@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from eesmm_keras.backbones.presets import PRESETS, default_backbone
+from eesmm_keras.backbones import preset_arguments
+from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.doctor.images import decode_all, decode_speed, examine
 from eesmm_keras.doctor.trial import find_batch
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import get as get_method
-from eesmm_keras.names import unknown_name
 from eesmm_keras.training.bad_images import allowed_bad
 from eesmm_keras.training.settings import as_dict, method_arguments
 
@@ -40,15 +40,13 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
         UserError: no such data, encoder or method, or nothing can be read.
     """
     settings.backbone = settings.backbone or default_backbone(settings.data)
-    if settings.backbone not in PRESETS:
-        raise UserError(unknown_name("backbone", settings.backbone, PRESETS))
-    if not settings.image_size:
-        settings.image_size = PRESETS[settings.backbone].get("image_shape", (224,))[0]
+    _, arguments = preset_arguments(settings.backbone)
+    settings.image_size = settings.image_size or arguments["image_shape"][0]
     parts = examine(settings)
     source = open_source(
         settings.data,
         data_dir=settings.data_dir,
-        max_pixels=settings.max_image_pixels,
+        max_image_pixels=settings.max_image_pixels,
         follow_links=settings.follow_links,
     )
     decode = decode_speed(source, settings.image_size, settings.crop_scale)

@@ -1,5 +1,6 @@
 import keras
 
+from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
 
 
@@ -10,17 +11,18 @@ class MLP(keras.layers.Layer):
     Args:
         hidden_dim: width of the first layer; the second one goes back to the input's width.
         dropout: rate after each dense layer.
+        kernel_initializer: of the dense kernels, see `SwinBackbone`.
     """
 
-    def __init__(self, hidden_dim, dropout=0.0, **kwargs):
+    def __init__(self, hidden_dim, dropout=0.0, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
         self.dropout = dropout
-        init = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.kernel_initializer = kernel_initializer
         self.expand = keras.layers.Dense(
             hidden_dim,
             activation="gelu",
-            kernel_initializer=init,
+            kernel_initializer=dense_kernel(kernel_initializer),
             dtype=self.dtype_policy,
             name="expand",
         )
@@ -28,9 +30,11 @@ class MLP(keras.layers.Layer):
         self.contract = None
 
     def build(self, input_shape):
-        init = keras.initializers.TruncatedNormal(stddev=0.02)
         self.contract = keras.layers.Dense(
-            input_shape[-1], kernel_initializer=init, dtype=self.dtype_policy, name="contract"
+            input_shape[-1],
+            kernel_initializer=dense_kernel(self.kernel_initializer),
+            dtype=self.dtype_policy,
+            name="contract",
         )
         self.expand.build(input_shape)
         self.contract.build((*input_shape[:-1], self.hidden_dim))
@@ -40,4 +44,9 @@ class MLP(keras.layers.Layer):
         return self.drop(self.contract(x), training=training)
 
     def get_config(self):
-        return {**super().get_config(), "hidden_dim": self.hidden_dim, "dropout": self.dropout}
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "dropout": self.dropout,
+            "kernel_initializer": self.kernel_initializer,
+        }

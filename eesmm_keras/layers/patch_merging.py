@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from eesmm_keras.layers._initial import dense_kernel
+
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class PatchMerging(keras.layers.Layer):
@@ -8,10 +10,14 @@ class PatchMerging(keras.layers.Layer):
 
     Call, dense: `(B, H, W, C)` -> `(B, H / 2, W / 2, 2C)`. Sparse, tokens of whole mask units in
     nested order (`ops.patches.nested_order`): `(B, T, C)` -> `(B, T / 4, 2C)`.
+
+    Args:
+        kernel_initializer: of the dense kernels, see `SwinBackbone`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
+        self.kernel_initializer = kernel_initializer
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
@@ -22,7 +28,7 @@ class PatchMerging(keras.layers.Layer):
         self.reduction = keras.layers.Dense(
             2 * channels,
             use_bias=False,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            kernel_initializer=dense_kernel(self.kernel_initializer),
             dtype=self.dtype_policy,
             name="reduction",
         )
@@ -39,3 +45,6 @@ class PatchMerging(keras.layers.Layer):
         else:
             x = ops.reshape(x, (-1, x.shape[1] // 4, 4 * channels))
         return self.reduction(self.norm(x))
+
+    def get_config(self):
+        return {**super().get_config(), "kernel_initializer": self.kernel_initializer}

@@ -12,7 +12,8 @@ class SwinBlock(keras.layers.Layer):
     Call: tokens `(B, H, W, C)` or `(B, T, C)` and the partition they attend in -> same shape.
 
     Args:
-        dim, num_heads, window, qkv_bias, attention_dropout, dropout: see `WindowAttention`.
+        dim, num_heads, window, qkv_bias, attention_dropout, dropout, kernel_initializer: see
+            `WindowAttention`.
         mlp_ratio: MLP width over `dim`.
         drop_path: stochastic depth rate of both branches.
     """
@@ -27,6 +28,7 @@ class SwinBlock(keras.layers.Layer):
         dropout=0.0,
         attention_dropout=0.0,
         drop_path=0.0,
+        kernel_initializer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -39,14 +41,16 @@ class SwinBlock(keras.layers.Layer):
             "dropout": dropout,
             "attention_dropout": attention_dropout,
             "drop_path": drop_path,
+            "kernel_initializer": kernel_initializer,
         }
         shared = {"dtype": self.dtype_policy}
         self.norm1 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm1", **shared)
         self.attention = WindowAttention(
-            dim, num_heads, window, qkv_bias, attention_dropout, dropout, name="attention", **shared
-        )
+            dim, num_heads, window, qkv_bias, attention_dropout, dropout, kernel_initializer,
+            name="attention", **shared,
+        )  # fmt: skip
         self.norm2 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm2", **shared)
-        self.mlp = MLP(int(dim * mlp_ratio), dropout, name="mlp", **shared)
+        self.mlp = MLP(int(dim * mlp_ratio), dropout, kernel_initializer, name="mlp", **shared)
         self.drop_path = DropPath(drop_path, name="drop_path", **shared)
 
     def build(self, input_shape):

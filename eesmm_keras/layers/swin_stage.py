@@ -14,7 +14,8 @@ class SwinStage(keras.layers.Layer):
         depth: number of blocks.
         drop_path: stochastic depth rate of each block, a list of `depth` numbers.
         shift: whether every second block uses shifted windows.
-        num_heads, window, mlp_ratio, qkv_bias, dropout, attention_dropout: see `SwinBlock`.
+        num_heads, window, mlp_ratio, qkv_bias, dropout, attention_dropout, kernel_initializer: see
+            `SwinBlock`.
 
     Call: `(B, height, width, dim)`; or, with `groups` (one stage's entry of
     `ops.grouping.GroupPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same shape. With
@@ -23,7 +24,8 @@ class SwinStage(keras.layers.Layer):
 
     def __init__(
         self, height, width, dim, depth, num_heads, window, drop_path, mlp_ratio=4.0,
-        qkv_bias=True, dropout=0.0, attention_dropout=0.0, shift=True, **kwargs,
+        qkv_bias=True, dropout=0.0, attention_dropout=0.0, shift=True,
+        kernel_initializer=None, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = {
@@ -39,6 +41,7 @@ class SwinStage(keras.layers.Layer):
             "dropout": dropout,
             "attention_dropout": attention_dropout,
             "shift": shift,
+            "kernel_initializer": kernel_initializer,
         }
         self.height, self.width, self.window = height, width, window
         # The side of a mask unit does not matter for the partitions.
@@ -49,7 +52,7 @@ class SwinStage(keras.layers.Layer):
         self.blocks = [
             SwinBlock(
                 dim, num_heads, effective, mlp_ratio, qkv_bias, dropout, attention_dropout,
-                drop_path[number], dtype=self.dtype_policy, name=f"block_{number}",
+                drop_path[number], kernel_initializer, dtype=self.dtype_policy, name=f"block_{number}",
             )
             for number in range(depth)
         ]  # fmt: skip

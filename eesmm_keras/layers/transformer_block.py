@@ -9,6 +9,8 @@ from eesmm_keras.layers.mlp import MLP
 class TransformerBlock(keras.layers.Layer):
     """Pre-normalised transformer block with global attention (Dosovitskiy et al., 2021).
 
+    All kernels begin as Glorot (Xavier) uniform, as in MAE's public code and those that follow it.
+
     Args:
         dim: width of a token. num_heads: divides `dim`. mlp_ratio: MLP width over `dim`.
         dropout: rate after the MLP's layers. drop_path: stochastic depth rate of both branches.
@@ -30,7 +32,7 @@ class TransformerBlock(keras.layers.Layer):
             dim, kernel_initializer=init(), name="projection", **shared
         )
         self.norm2 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm2", **shared)
-        self.mlp = MLP(int(dim * mlp_ratio), dropout, name="mlp", **shared)
+        self.mlp = MLP(int(dim * mlp_ratio), dropout, "glorot_uniform", name="mlp", **shared)
         self.drop_path = DropPath(drop_path, name="drop_path", **shared)
 
     def build(self, input_shape):

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
 
 
@@ -18,21 +19,28 @@ class WindowAttention(keras.layers.Layer):
         qkv_bias: whether query, key and value have a bias.
         attention_dropout: rate on the attention weights.
         dropout: rate on the output.
+        kernel_initializer: of the dense kernels, see `SwinBackbone`.
     """
 
     def __init__(
-        self, dim, num_heads, window, qkv_bias=True, attention_dropout=0.0, dropout=0.0, **kwargs
-    ):
+        self, dim, num_heads, window, qkv_bias=True, attention_dropout=0.0, dropout=0.0,
+        kernel_initializer=None, **kwargs,
+    ):  # fmt: skip
         super().__init__(**kwargs)
         if dim % num_heads:
             raise ValueError(f"num_heads must divide the width {dim}, got {num_heads}.")
         self.dim, self.num_heads, self.window = dim, num_heads, window
         self.qkv_bias = qkv_bias
         self.attention_dropout, self.dropout = attention_dropout, dropout
-        init = keras.initializers.TruncatedNormal(stddev=0.02)
-        shared = {"kernel_initializer": init, "dtype": self.dtype_policy}
-        self.qkv = keras.layers.Dense(3 * dim, use_bias=qkv_bias, name="qkv", **shared)
-        self.projection = keras.layers.Dense(dim, name="projection", **shared)
+        self.kernel_initializer = kernel_initializer
+        self.qkv = keras.layers.Dense(
+            3 * dim, use_bias=qkv_bias, kernel_initializer=dense_kernel(kernel_initializer),
+            dtype=self.dtype_policy, name="qkv",
+        )  # fmt: skip
+        self.projection = keras.layers.Dense(
+            dim, kernel_initializer=dense_kernel(kernel_initializer),
+            dtype=self.dtype_policy, name="projection",
+        )  # fmt: skip
         self.attention_drop = Dropout(attention_dropout, dtype=self.dtype_policy)
         self.drop = Dropout(dropout, dtype=self.dtype_policy)
 
@@ -73,4 +81,5 @@ class WindowAttention(keras.layers.Layer):
             "qkv_bias": self.qkv_bias,
             "attention_dropout": self.attention_dropout,
             "dropout": self.dropout,
+            "kernel_initializer": self.kernel_initializer,
         }

@@ -16,8 +16,10 @@ class DMJD(VisibleOnlyModel):
     Several masked views of each image in one step, each with the same ratio, with hidden sets as
     disjoint as it allows: the share of units that are predicted rises while the corruption stays.
     Two branches share the encoder: the decoder predicts the hidden units, and a projector with a
-    linear predictor the visible ones. Both predict HOG features, whitened per unit. The views share
-    their masks over the batch, where the public code has one an image.
+    linear predictor the visible ones. Both predict HOG features, whitened. The views share
+    their masks over the batch, where the public code has one an image. There, the visible branch's
+    predictions and targets stand in different orders, which scores units against others of the image;
+    here each is scored against its own.
 
     Args:
         backbone: encoder with `encode_visible`.
@@ -27,7 +29,9 @@ class DMJD(VisibleOnlyModel):
             units are smaller and divide them, as in the public code on ViT.
         prediction_ratio: share of the units that the views together predict; the public code's name
             for it is pred_ratio.
-        target: "hog" or "pixels", whitened per unit.
+        target: "hog", of pixels 0..255, or "pixels", whitened per unit.
+        whitening: of HOG features: "cell", by mean and deviation of the 9 orientations of each cell and
+            channel, as the public code's instance whitening; or "unit", over the whole unit.
         hog_cell: side of a HOG cell in pixels; None: 8, or the unit's side if that is smaller.
         theta: weight of the visible branch; 0 turns joint distillation off.
         projector_dim: width of the projector's three layers (512 in the public code).
@@ -49,6 +53,7 @@ class DMJD(VisibleOnlyModel):
         prediction_ratio=1.0,
         target="hog",
         hog_cell=None,
+        whitening="cell",
         theta=1.0,
         projector_dim=512,
         decoder_dim=512,
@@ -59,6 +64,7 @@ class DMJD(VisibleOnlyModel):
         **kwargs,
     ):
         check_choice("target", target, ("hog", "pixels"))
+        check_choice("whitening", whitening, ("cell", "unit"))
         stride, channels = backbone.stride, backbone.image_shape[-1]
         cell = min(8, stride) if hog_cell is None else hog_cell
         if stride % cell:
@@ -75,6 +81,7 @@ class DMJD(VisibleOnlyModel):
         if theta < 0:
             raise ValueError(f"theta must not be negative, got {theta}.")
         self.target, self.hog_cell, self.theta = target, cell, theta
+        self.whitening = whitening
         self.projector_dim, self.prediction_ratio = projector_dim, prediction_ratio
         self.projector = None
         if theta:
@@ -103,7 +110,9 @@ class DMJD(VisibleOnlyModel):
             "order": order,
         }
         if self.target == "hog":
-            features = units_hog(pixels, backbone.stride, self.hog_cell)
+            # Gradients of pixels 0..255; what was subtracted from them does not matter.
+            raw = pixels * (255.0 * ops.convert_to_tensor(backbone.std, "float32"))
+            features = units_hog(raw, backbone.stride, self.hog_cell)
             outputs["target"] = take_units(features, order)
         if self.projector:
             latent = latent[:, latent.shape[1] - visible :]
@@ -114,7 +123,7 @@ class DMJD(VisibleOnlyModel):
     def view_loss(self, outputs):
         """MSE on hidden units plus theta times smooth L1 (beta 2) on visible ones."""
         hidden = outputs["prediction"].shape[1]
-        mean, scale = losses.unit_statistics(outputs["target"])
+        mean, scale = self._statistics(outputs["target"])
         target = (outputs["target"] - mean) / scale
         first = target.shape[1] - hidden
         of_hidden = ops.mean(losses.unit_errors(outputs["prediction"], target[:, first:]))
@@ -125,6 +134,11 @@ class DMJD(VisibleOnlyModel):
         total = of_hidden + self.theta * of_visible
         return total, {"loss_hidden": of_hidden, "loss_visible": of_visible}
 
+    def _statistics(self, target):
+        if self.target == "hog" and self.whitening == "cell":
+            return losses.cell_statistics(target)
+        return losses.unit_statistics(target)
+
     def view_pictures(self, outputs):
         """`originals`, `masked`, `target` and `reconstructions`, each `(B, H, W, C)`.
 
@@ -132,7 +146,7 @@ class DMJD(VisibleOnlyModel):
         """
         units, order, target = outputs["units"], outputs["order"], outputs["target"]
         visible = units.shape[1] - outputs["prediction"].shape[1]
-        mean, scale = losses.unit_statistics(target[:, visible:])
+        mean, scale = self._statistics(target[:, visible:])
         hidden = outputs["prediction"] * scale + mean
         predicted = ops.concatenate([target[:, :visible], hidden], axis=1)
         grey = ops.zeros_like(units[:, visible:])
@@ -166,6 +180,7 @@ class DMJD(VisibleOnlyModel):
             **super().get_config(),
             "target": self.target,
             "hog_cell": self.hog_cell,
+            "whitening": self.whitening,
             "theta": self.theta,
             "prediction_ratio": self.prediction_ratio,
             "projector_dim": self.projector_dim,

@@ -40,6 +40,22 @@ def unit_statistics(units):
     return mean, ops.sqrt(variance + VARIANCE_EPSILON)
 
 
+def cell_statistics(features, bins=9, epsilon=1e-5):
+    """Mean and deviation (biased) of each HOG cell: `(..., P)` -> two of the same shape.
+
+    The `bins` orientations of a cell and channel stand side by side. As in the public DMJD code, whose
+    instance whitening is a layer normalisation over them.
+    """
+    cells = ops.reshape(features, (*features.shape[:-1], -1, bins))
+    mean = ops.mean(cells, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(cells - mean), axis=-1, keepdims=True)
+    shape = ops.shape(features)
+    return (
+        ops.reshape(ops.broadcast_to(mean, ops.shape(cells)), shape),
+        ops.reshape(ops.broadcast_to(ops.sqrt(variance + epsilon), ops.shape(cells)), shape),
+    )
+
+
 def pooled_statistics(sources, mixed, weights):
     """Mean of the mix and the root mean square of its sources about it, per unit.
 

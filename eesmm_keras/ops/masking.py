@@ -5,15 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def num_hidden(num_units, mask_ratio, rounding="nearest"):
-    """Number of hidden units: `mask_ratio * num_units` rounded "nearest" (halves up), "up" or "down".
+def num_hidden(num_units, mask_ratio, rounding="up"):
+    """Number of hidden units: `mask_ratio * num_units` rounded "up" or "down".
+
+    Up is what the public code of SimMIM, MAE, GreenMIM and DMJD does, down that of MixMIM.
 
     Raises:
         ValueError: if nothing would be hidden or nothing would stay visible.
     """
     # 1e-9: 0.6 * 5 may be a hair off 3.
     wanted = num_units * mask_ratio
-    shift = {"nearest": 0.5, "up": 1 - 1e-9, "down": 1e-9}[rounding]
+    shift = {"up": 1 - 1e-9, "down": 1e-9}[rounding]
     hidden = int(np.floor(wanted + shift))
     if not 0 < hidden < num_units:
         raise ValueError(
@@ -94,7 +96,7 @@ class MaskSampler:
 
     Attributes:
         grid: `(rows, cols)` of mask units.
-        mask_ratio: share of the units hidden in each mask.
+        mask_ratio: share of the units hidden in each mask, rounded up to whole units.
         num_masks: independent masks of a view (EESMM: one an image of a mix).
         num_views: views of each image, with disjoint hidden sets (DMJD).
         prediction_ratio: share of the units that all views together may hide; the prediction rate

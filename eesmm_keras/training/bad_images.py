@@ -24,7 +24,7 @@ def open_images(settings, split=None, data=None, **options):
         data or settings.data,
         split,
         data_dir=settings.data_dir,
-        max_pixels=settings.max_image_pixels,
+        max_image_pixels=settings.max_image_pixels,
         follow_links=settings.follow_links,
         **options,
     )

@@ -175,11 +175,12 @@ def accuracy(model, source, batch_size=64):
     return right / seen
 
 
-def evaluate(data, weights, mode="accuracy", split="test", data_dir=None, k=20, batch_size=64):
+def evaluate(data, weights, mode="accuracy", split="test", k=20, batch_size=64, **where):
     """Accuracy of a run or file on a data set.
 
     Args:
-        data, data_dir: see `open_source`. weights: a run's folder or a `.keras` file.
+        data, **where (data_dir, max_image_pixels, follow_links): see `open_source`.
+        weights: a run's folder or a `.keras` file.
         mode: "accuracy" of a classifier; "knn" or "linear": of a classifier fitted on the frozen
             features of the training images.
         split: "test" or "val".
@@ -191,7 +192,7 @@ def evaluate(data, weights, mode="accuracy", split="test", data_dir=None, k=20, 
         UserError: the data or the file don't fit the mode.
     """
     model = load_checked(weights)
-    test = open_source(data, split, data_dir=data_dir, labelled=True)
+    test = open_source(data, split, labelled=True, **where)
     if mode == "accuracy":
         if not isinstance(model, ImageClassifier):
             raise UserError(
@@ -205,7 +206,7 @@ def evaluate(data, weights, mode="accuracy", split="test", data_dir=None, k=20, 
             )
         return accuracy(model, test, batch_size), len(test), test
     backbone = getattr(model, "backbone", model)
-    train = open_source(data, "train", data_dir=data_dir, labelled=True)
+    train = open_source(data, "train", labelled=True, **where)
     return probe(backbone, train, test, mode, k), len(test), test
 
 

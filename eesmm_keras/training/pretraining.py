@@ -21,16 +21,16 @@ _SHOWN = 8
 
 
 def build_backbone(name, image_size, **kwargs):
-    """Encoder by preset name, for images of another size if `image_size` is given.
+    """Encoder by name, see `backbones.from_preset`; of another image size if `image_size` is given.
 
     Raises:
-        UserError: an unknown preset, or a size that does not fit.
+        UserError: an unknown preset or argument, or a size that does not fit.
     """
     if image_size:
         kwargs["image_shape"] = (image_size, image_size, 3)
     try:
         return backbones.from_preset(name, **kwargs)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
 
 

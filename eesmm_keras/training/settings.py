@@ -183,7 +183,8 @@ def resolve(kind, recipe=None, assignments=(), options=None):
         key, separator, text = assignment.partition("=")
         if not separator:
             raise UserError(f"--set takes key=value, got {assignment!r}.")
-        values[key.strip()] = parse_yaml(text, f"The value of --set {assignment}")
+        value = parse_yaml(text, f"The value of --set {assignment}")
+        values.update(_flat({key.strip(): value}))
     values.update(_flat(options or {}))
     return _build(kind, values)
 
@@ -199,7 +200,8 @@ def _flat(values):
 
 def _build(kind, values):
     cls = KINDS[kind]
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    # `_flat` has put its entries beside the others.
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "method_args"}
     extra = {}
     if kind == "pretrain":
         extra = method_arguments(values.get("method", PretrainSettings.method))
