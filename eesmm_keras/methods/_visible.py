@@ -23,7 +23,7 @@ class VisibleOnlyModel(MaskedImageModel):
 
     Args:
         backbone: encoder with `encode_visible`.
-        mask_ratio: share of mask units that is hidden.
+        mask_ratio: share of mask units that is hidden, rounded up to whole units.
         num_views, block_size, prediction_ratio: of the sampler, see `MaskSampler`.
         decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
         mask_bank_size: number of masks drawn ahead.

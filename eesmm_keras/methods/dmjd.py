@@ -23,7 +23,7 @@ class DMJD(VisibleOnlyModel):
 
     Args:
         backbone: encoder with `encode_visible`.
-        mask_ratio: share of mask units that is hidden in each view.
+        mask_ratio: share of mask units that is hidden in each view, rounded up.
         num_views: views of each image in a step. 1 turns disjoint masking off.
         block_size: units are hidden in squares of this side; None makes squares of 32 pixels where the
             units are smaller and divide them, as in the public code on ViT.

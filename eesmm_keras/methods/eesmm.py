@@ -41,7 +41,7 @@ class EESMM(VisibleOnlyModel):
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
-        mask_ratio: share of mask units that is hidden (0.75; the paper's ablation: 0.70).
+        mask_ratio: share of mask units that is hidden, rounded up (0.75; the paper's ablation: 0.70).
         num_mixed: images in a mix, n >= 2.
         mix_weights: the n lambdas, positive, sum 1; None gives 1/n each.
         mixing: "mean" (Algorithm 1), or "views": each source is the average of two views of its image

@@ -12,7 +12,7 @@ class GreenMIM(MaskedAutoencoder):
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
-        mask_ratio: share of mask units that is hidden.
+        mask_ratio: share of mask units that is hidden, rounded up to whole units.
         norm_pixels: normalise each target unit by its own mean and standard deviation.
         decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
         loss: "mse" or "l1", over hidden units.

@@ -12,7 +12,7 @@ class MAE(MaskedAutoencoder):
 
     Args:
         backbone: encoder with `encode_visible`; in the paper a `ViTBackbone`.
-        mask_ratio: share of mask units (patches) that is hidden.
+        mask_ratio: share of mask units (patches) that is hidden, rounded up.
         norm_pixels: normalise each target patch by its own mean and standard deviation.
         decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
         loss: "mse" or "l1", over hidden patches.
