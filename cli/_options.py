@@ -32,7 +32,7 @@ def training_options(function):
         click.option("--recipe", metavar="NAME|FILE", help="Settings to start from."),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
                      help="Any setting, or argument of the method; can be repeated."),
-        click.option("--backbone", metavar="NAME", help="Encoder; see eesmm list backbones."),
+        click.option("--backbone", metavar="NAME[:KEY=VALUE]", help="See eesmm list backbones."),
         click.option("--image-size", type=int, metavar="N", help="Pixels; default: the encoder's."),
         click.option("--epochs", type=int, metavar="N"),
         click.option("--batch-size", type=int, metavar="N", help="Images a step."),

@@ -34,7 +34,7 @@ def _settings(context, parameter, value):
 @click.command("compare")
 @data_option
 @click.option("--methods", required=True, callback=names_callback, metavar="NAME[:KEY=VALUE],...")
-@click.option("--backbone", required=True, metavar="NAME")
+@click.option("--backbone", required=True, metavar="NAME[:KEY=VALUE]")
 @click.option("--budget", required=True, metavar="epochs=N|minutes=M", help="Of pre-training.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)

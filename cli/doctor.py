@@ -6,7 +6,7 @@ from eesmm_keras.cli._options import data_option, settings_from, source_options
 @click.command("doctor")
 @data_option
 @click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
-@click.option("--backbone", metavar="NAME", help="Encoder; see eesmm list backbones.")
+@click.option("--backbone", metavar="NAME[:KEY=VALUE]", help="See eesmm list backbones.")
 @click.option("--image-size", type=click.IntRange(min=1), help="Default: the encoder's.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Images a step.")
 @click.option("--precision", metavar="P", help="float32, mixed_bfloat16 or mixed_float16.")

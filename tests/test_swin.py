@@ -6,6 +6,8 @@ import pytest
 
 from conftest import random_images, tiny_backbone, to_numpy
 from eesmm_keras import SwinBackbone, load_model
+from eesmm_keras.backbones import from_preset
+from eesmm_keras.errors import UserError
 
 
 def copy_weights(peer, backbone):
@@ -181,6 +183,26 @@ def test_sizes_that_do_not_fit(kwargs, message):
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match=r"Did you mean 'swin_tiny'\? Known: .*swin_base"):
         SwinBackbone.from_preset("swin_tinny")
+
+
+def test_a_name_may_change_arguments_and_kernels_begin_as_told():
+    name = "swin_mini_32:depths=[2, 4]:num_heads=[2, 4]:kernel_initializer=glorot_uniform"
+    backbone = from_preset(name, embed_dim=64)
+    assert backbone.grid == (8, 8)
+    assert backbone.num_features == 128
+    again = SwinBackbone.from_config(backbone.get_config())
+    swin = from_preset("swin_mini_32", embed_dim=64)
+    for variable, public in zip(again.stages[0].weights, swin.stages[0].weights, strict=True):
+        if variable.path.endswith("kernel"):
+            assert to_numpy(variable).std() == pytest.approx(
+                (2 / sum(variable.shape)) ** 0.5, rel=0.05
+            )
+            # 0.02, cut at two deviations.
+            assert to_numpy(public).std() == pytest.approx(0.0176, rel=0.05)
+    with pytest.raises(UserError, match="Did you mean 'window_size'"):
+        from_preset("swin_mini_32:windowsize=3")
+    with pytest.raises(UserError, match="Did you mean 'swin_mini_32'"):
+        from_preset("swin_mini_3:window_size=3")
 
 
 def test_weights_are_float32_and_compute_follows_the_policy():
