@@ -56,7 +56,8 @@ def test_every_recipe_resolves():
 def test_a_comparison_and_going_on_with_it(tmp_path, monkeypatch):
     arguments = {
         "data": "digits", "methods": ("greenmim:mask_ratio=0.5",), "backbone": "swin_mini_32",
-        "budget": "epochs=1", "seeds": 1, "batch_size": 32, "where": {"max_image_pixels": 10**6}, "limit": 64, "probe_limit": 100,
+        "budget": "epochs=1", "seeds": 1, "batch_size": 32, "limit": 64, "probe_limit": 100,
+        "where": {"max_image_pixels": 10**6},
         "label_shares": (0.5,), "finetune_settings": {"epochs": 1},
         "settings": {"flip": False},
     }  # fmt: skip
