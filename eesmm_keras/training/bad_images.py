@@ -3,6 +3,7 @@
 import contextlib
 
 from eesmm_keras.data.sources import open_source, plain_failures
+from eesmm_keras.training.checkpoints import write_atomically
 
 # What is skipped without being told to: this share of the images, and so many of a small folder.
 _DEFAULT_SHARE = 0.01
@@ -60,4 +61,5 @@ def _write(run, sources):
     if path.exists():
         lines = path.read_text("utf-8").splitlines(keepends=True) + lines
     if lines:
-        path.write_text("".join(dict.fromkeys(lines)), "utf-8")
+        text = "".join(dict.fromkeys(lines))
+        write_atomically(path, lambda file: file.write(text.encode("utf-8")))
