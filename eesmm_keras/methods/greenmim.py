@@ -10,6 +10,12 @@ class GreenMIM(MaskedAutoencoder):
     One mask for the whole batch, an encoder that sees visible units only (uneven windows packed
     into groups, section 3.2), a light decoder, and the mean squared error on hidden units.
 
+    With copied weights and masks, latents, predictions and loss equal the public code, but for two
+    things. There, the decoder takes the visible tokens, which come in the order of the map, to be in
+    the order in which they were drawn, and so puts them at other visible places; here each stands at
+    its own. And maps that are no multiple of the window attend to their padding, as in Swin. Weights of
+    the public code need the four blocks of each patch merging's input in the order 0, 2, 1, 3.
+
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
         mask_ratio: share of mask units that is hidden, rounded up to whole units.
