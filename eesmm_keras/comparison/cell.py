@@ -27,7 +27,7 @@ def run_cell(spec):
 
     from eesmm_keras.data.sources import limit_source, open_source
     from eesmm_keras.training.pretraining import build_backbone
-    from eesmm_keras.training.probing import probe
+    from eesmm_keras.training.probing import features_of, score
     from eesmm_keras.training.weights import load_backbone
 
     folder = Path(spec["folder"])
@@ -48,8 +48,8 @@ def run_cell(spec):
     train, test = (open_source(spec["data"], split, **where) for split in ("train", "test"))
     # The same images for all seeds: the spread is that of training.
     train, test = (limit_source(source, spec["probe_limit"]) for source in (train, test))
-    result["knn"] = probe(backbone, train, test, "knn")
-    result["linear"] = probe(backbone, train, test, "linear")
+    sets = features_of(backbone, train, test)
+    result["knn"], result["linear"] = score(sets, "knn"), score(sets, "linear")
     for share in spec["label_shares"]:
         result[f"finetune_{share:g}"] = _finetune(spec, folder, weights, share, test)
     return result
