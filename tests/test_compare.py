@@ -8,6 +8,7 @@ import pytest
 
 from eesmm_keras.cli._options import names_callback
 from eesmm_keras.comparison import compare
+from eesmm_keras.comparison.cell import run_length
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.settings import recipe_names, resolve
 
@@ -21,6 +22,14 @@ def test_budget_and_method_names():
     assert compare.parse_method("eesmm:num_mixed=3") == ("eesmm", {"num_mixed": 3})
     with pytest.raises(UserError, match="Unknown method"):
         compare.parse_method("esm")
+
+
+def test_minutes_become_epochs_of_equal_length():
+    # 4.8 epochs' worth of images.
+    length = run_length(48_000, 48, 10_000)
+    assert length == {"epochs": 5, "steps_per_epoch": 200}
+    assert run_length(5, 48, 10_000) == {"epochs": 1, "steps_per_epoch": 1}
+    assert run_length(960, 48, 10) == {"epochs": 20, "steps_per_epoch": 1}
 
 
 def test_wrong_arguments_leave_nothing_behind(tmp_path):
@@ -58,7 +67,7 @@ def test_a_comparison_and_going_on_with_it(tmp_path, monkeypatch):
         "data": "digits", "methods": ("greenmim:mask_ratio=0.5",), "backbone": "swin_mini_32",
         "budget": "epochs=1", "seeds": 1, "batch_size": 32, "limit": 64, "probe_limit": 100,
         "where": {"max_image_pixels": 10**6},
-        "label_shares": (0.5,), "finetune_settings": {"epochs": 1},
+        "label_shares": (0.5,), "finetune_settings": {"epochs": 1, "steps_per_epoch": 2},
         "settings": {"flip": False},
     }  # fmt: skip
     rows = compare.compare(tmp_path, **arguments, say=lambda line: None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Method of the row that shows what random weights give.
 NOTHING = "none"
-_TRIAL_STEPS = 20
+_TRIAL_STEPS = 40
 
 
 def run_cell(spec):
@@ -81,21 +81,20 @@ def _pretrain(spec, folder):
         return pretrain(settings, say=lambda line: None), settings
 
     kind, amount = spec["budget"]
-    epochs = int(amount)
+    length = {"epochs": int(amount)}
     if kind == "minutes":
         trial, settings = run("trial", epochs=1, steps_per_epoch=_TRIAL_STEPS)
-        rate = _last_metrics(trial)["images_per_second"]
-        images = _images_an_epoch(spec, settings)
-        epochs = max(1, round(amount * 60 * float(rate) / images))
+        rate = float(_last_metrics(trial)["images_per_second"])
+        length = run_length(amount * 60 * rate, settings.batch_size, _images(spec))
         shutil.rmtree(folder / "trial")
     begin = time.monotonic()
-    finished, settings = run("pretrain", epochs=epochs)
+    finished, settings = run("pretrain", **length)
     seconds = time.monotonic() - begin
     metrics = _last_metrics(finished)
     steps = settings.epochs * settings.steps_per_epoch
     views = methods.get(spec["method"]).views_of({**spec["arguments"]})
     return {
-        "epochs": epochs,
+        "epochs": settings.epochs,
         "steps": steps,
         "images_seen": steps * settings.batch_size,
         "views_seen": steps * settings.batch_size * views,
@@ -106,12 +105,23 @@ def _pretrain(spec, folder):
     }
 
 
-def _images_an_epoch(spec, settings):
+def run_length(images, batch_size, available):
+    """Epochs of equal length that see so many images in all: dict of settings.
+
+    Args:
+        images: number to be seen, to within half a batch an epoch.
+        available: images there are, about what an epoch sees.
+    """
+    steps = max(1, round(images / batch_size))
+    epochs = max(1, round(images / max(available, batch_size)))
+    return {"epochs": epochs, "steps_per_epoch": max(1, round(steps / epochs))}
+
+
+def _images(spec):
     from eesmm_keras.data.sources import limit_source, open_source
 
     source = open_source(spec["data"], **spec["where"], seed=spec["seed"])
-    count = len(limit_source(source, spec["limit"], seed=spec["seed"]))
-    return max(1, round(count / settings.batch_size)) * settings.batch_size
+    return len(limit_source(source, spec["limit"], seed=spec["seed"]))
 
 
 def _last_metrics(run):
