@@ -25,7 +25,7 @@ demo: $(VENV)/demo.ok
 test: $(VENV)/test.ok lint
 	@status=0; for backend in $(BACKENDS); do \
 		echo "== $$backend"; \
-		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 || status=1; \
+		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal || status=1; \
 	done; exit $$status
 
 lint: $(VENV)/test.ok

@@ -42,6 +42,10 @@ def _fixed_seed():
     keras.utils.set_random_seed(0)
 
 
+# For commands: three blocks, of which tracing and compiling take a third of the time.
+TINY_SWIN = "swin_mini_32:depths=[1, 2]:num_heads=[2, 2]:embed_dim=16"
+
+
 def tiny_backbone(**kwargs):
     """32-pixel Swin with 64 mask units of 4 pixels; windows of 3 do not divide the maps."""
     return SwinBackbone(

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import tiny_backbone
+from conftest import TINY_SWIN, tiny_backbone
 from eesmm_keras import EESMM, GreenMIM, SimMIM, SwinBackbone
 from eesmm_keras.benchmarking import throughput
 from eesmm_keras.benchmarking.macs import backbone_macs, method_macs
@@ -87,7 +87,7 @@ def test_ratios_are_against_the_fastest_dense_case():
 def test_a_real_run(tmp_path):
     lines = []
     throughput.benchmark(
-        tmp_path, "swin_mini_32", 4, 1, ("eesmm", "simmim"), jit="off", peer=False,
+        tmp_path, TINY_SWIN, 4, 1, ("eesmm", "simmim"), jit="off", peer=False,
         say=lines.append,
     )  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))

@@ -11,10 +11,11 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
+from conftest import TINY_SWIN
 from eesmm_keras.cli import main as cli
 from eesmm_keras.errors import UserError
 
-SMALL = ["--backbone", "swin_mini_32", "--epochs", "1", "--steps-per-epoch", "2"]
+SMALL = ["--backbone", TINY_SWIN, "--epochs", "1", "--steps-per-epoch", "2"]
 QUICK = [*SMALL, "--batch-size", "8", "--set", "decoder_dim=32", "--set", "decoder_num_heads=4"]
 QUICK += ["--set", "mask_bank_size=4"]
 BACKEND = keras.backend.backend()

@@ -6,6 +6,7 @@ import json
 import keras
 import pytest
 
+from conftest import TINY_SWIN
 from eesmm_keras.cli._options import names_callback
 from eesmm_keras.comparison import compare
 from eesmm_keras.comparison.cell import run_length
@@ -64,7 +65,7 @@ def test_every_recipe_resolves():
 )
 def test_a_comparison_and_going_on_with_it(tmp_path, monkeypatch):
     arguments = {
-        "data": "digits", "methods": ("greenmim:mask_ratio=0.5",), "backbone": "swin_mini_32",
+        "data": "digits", "methods": ("greenmim:mask_ratio=0.5",), "backbone": TINY_SWIN,
         "budget": "epochs=1", "seeds": 1, "batch_size": 32, "limit": 64, "probe_limit": 100,
         "where": {"max_image_pixels": 10**6},
         "label_shares": (0.5,), "finetune_settings": {"epochs": 1, "steps_per_epoch": 2},

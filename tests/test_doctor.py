@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from conftest import TINY_SWIN
 from eesmm_keras.cli import main as cli
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.doctor import report
@@ -15,7 +16,7 @@ from eesmm_keras.doctor.trial import SHARE, find_batch, largest_batch, try_step
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.settings import resolve
 
-SMALL = {"backbone": "swin_mini_32", "decoder_dim": 32, "decoder_num_heads": 4, "mask_bank_size": 4}
+SMALL = {"backbone": TINY_SWIN, "decoder_dim": 32, "decoder_num_heads": 4, "mask_bank_size": 4}
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_bad_images_beyond_what_a_run_skips_are_warned_of_and_listed(folder, tmp
     result = CliRunner().invoke(
         cli.group,
         ["doctor", "--data", str(folder), "--no-trial", "--list", str(tmp_path / "bad.txt"),
-         "--backbone", "swin_mini_32"],
+         "--backbone", TINY_SWIN],
     )  # fmt: skip
     assert result.exception is None, result.exception
     assert "00.png: is empty (zero bytes)\n" in (tmp_path / "bad.txt").read_text()

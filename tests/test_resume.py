@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from conftest import random_images, tiny_backbone, to_numpy
+from conftest import TINY_SWIN, random_images, tiny_backbone, to_numpy
 from eesmm_keras import ImageClassifier, LayerDecayAdamW
 from eesmm_keras.cli import main as cli
 from eesmm_keras.errors import Interrupted, UserError
@@ -26,7 +26,7 @@ RUNS = {
     "finetune": ["--weights", "none", "--set", "ema_momentum=0.9", "--set", "drop_path=0.2"],
 }
 RUNS["finetune"] += ["--set", "val_limit=20", "--set", "mixup_alpha=0.8"]
-COMMON = ["--data", "digits", "--backbone", "swin_mini_32", "--epochs", "2", "--batch-size", "8"]
+COMMON = ["--data", "digits", "--backbone", TINY_SWIN, "--epochs", "2", "--batch-size", "8"]
 COMMON += ["--steps-per-epoch", "4", "--accumulate", "2"]
 
 
