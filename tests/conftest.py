@@ -31,10 +31,14 @@ if keras.backend.backend() == "jax":
 
 # Nothing in these depends on the Keras backend: one run is enough.
 _BACKEND_FREE = (
-    "architecture", "cluster", "data_decoding", "data_index", "data_sources", "data_tfds",
+    "architecture", "cluster", "data_augmentation", "data_decoding", "data_index", "data_sources",
+    "data_tfds", "untrusted_files",
 )  # fmt: skip
-if keras.backend.backend() != "tensorflow":
-    collect_ignore = [f"test_{name}.py" for name in _BACKEND_FREE]
+# Compiling makes these take minutes on JAX, where test_resume, test_distribution and
+# test_cross_backend go the same ways.
+_NOT_ON_JAX = ("benchmark", "cli", "compare", "doctor", "exports_files", "exports_refusals")
+_elsewhere = {"tensorflow": (), "torch": _BACKEND_FREE, "jax": _BACKEND_FREE + _NOT_ON_JAX}
+collect_ignore = [f"test_{name}.py" for name in _elsewhere[keras.backend.backend()]]
 
 
 @pytest.fixture(autouse=True)

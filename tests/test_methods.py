@@ -29,7 +29,7 @@ def build(name, backbone=None, **kwargs):
 
     known = {**method_arguments(name), "seed": None}
     small = {key: value for key, value in SMALL.items() if key in known}
-    backbone = backbone or tiny_backbone(depths=(2, 1))
+    backbone = backbone or tiny_backbone(depths=(1, 1))
     return methods.get(name)(backbone, **{**small, **kwargs})
 
 
@@ -97,7 +97,8 @@ def test_compiled_equals_eager(name):
     images = random_images(4)
     losses = []
     for eager in (True, False):
-        model = build(name, tiny_backbone(depths=(1, 1)), **one_view(name))
+        backbone = tiny_backbone(depths=(1,), num_heads=(2,), patch_size=4)
+        model = build(name, backbone, **one_view(name))
         for variable in model.trainable_variables:
             values = 0.1 * np.cos(np.arange(np.prod(variable.shape)))
             variable.assign(values.reshape(variable.shape))
