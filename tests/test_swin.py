@@ -9,6 +9,9 @@ from eesmm_keras import SwinBackbone, load_model
 from eesmm_keras.backbones import from_preset
 from eesmm_keras.errors import UserError
 
+# Eager JAX compiles every operation for every shape.
+ON_JAX = keras.backend.backend() == "jax"
+
 
 def copy_weights(peer, backbone):
     """Random weights of a transformers SwinModel into a SwinBackbone."""
@@ -52,7 +55,7 @@ def copy_weights(peer, backbone):
 
 @pytest.mark.parametrize(
     ("size", "window"),
-    [(224, 7), (192, 6), pytest.param(160, 4, id="padded-160-4")],
+    [(224, 7), pytest.param(160, 4, id="padded-160-4")] + ([] if ON_JAX else [(192, 6)]),
 )
 def test_equals_transformers_at_every_stage(size, window):
     torch = pytest.importorskip("torch")
@@ -155,6 +158,9 @@ def test_layer_depths_grow_from_input_to_output():
     assert set(depths) == set(range(backbone.num_blocks + 2))
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="shapes do not depend on the backend"
+)
 def test_base_has_the_published_number_of_parameters():
     # Liu et al., 2021, Table 1: Swin-T 29 M, Swin-B 88 M with a 1000-way classifier.
     for name, published in (("swin_tiny", 28.3), ("swin_base", 87.8)):
