@@ -203,6 +203,8 @@ def test_evaluating_a_run_without_a_head(way):
     ("args", "message"),
     [
         (["--backbone", "swin_tinny"], "Did you mean 'swin_tiny'"),
+        (["--backbone", "swin_tiny:windowsize=7"], "Did you mean 'window_size'"),
+        (["--backbone", "swin_tiny:depths=5"], "'swin_tiny:depths=5' is of the wrong kind"),
         (["--method", "eesm"], "Unknown method 'eesm'. Did you mean 'eesmm'"),
         (["--image-size", "100", "--backbone", "swin_tiny"], "multiple of 32.*96 and 128"),
         (["--gpus", "4"], "sees 0 GPUs.*Leave --gpus away"),

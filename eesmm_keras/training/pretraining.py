@@ -30,8 +30,10 @@ def build_backbone(name, image_size, **kwargs):
         kwargs["image_shape"] = (image_size, image_size, 3)
     try:
         return backbones.from_preset(name, **kwargs)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(str(error)) from error
+    except TypeError as error:
+        raise UserError(f"An argument in {name!r} is of the wrong kind: {error}.") from error
 
 
 def build_method(settings, backbone):
