@@ -46,7 +46,7 @@ def _fixed_seed():
     keras.utils.set_random_seed(0)
 
 
-# For commands: three blocks, of which tracing and compiling take a third of the time.
+# For commands: three blocks, so that there is little to trace and compile.
 TINY_SWIN = "swin_mini_32:depths=[1, 2]:num_heads=[2, 2]:embed_dim=16"
 
 
