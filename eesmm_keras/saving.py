@@ -17,7 +17,12 @@ def load_model(path, **kwargs):
         **kwargs: for `keras.saving.load_model`.
     """
     # Importing the modules registers their classes.
-    for module in ("backbones.swin", "tasks.image_classifier", "training.optimizer"):
+    for module in (
+        "backbones.swin",
+        "backbones.vit",
+        "tasks.image_classifier",
+        "training.optimizer",
+    ):
         importlib.import_module(f"eesmm_keras.{module}")
     for name in methods.names():
         methods.get(name)

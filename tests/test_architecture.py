@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = [
     {"_version", "errors"},
     {"names", "progress", "quiet"},
+    {"registry"},
     {"ops"},
     {"layers"},
     {"backbones", "decoders"},
