@@ -37,7 +37,13 @@ _BACKEND_FREE = (
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
 # test_cross_backend go the same ways.
 _NOT_ON_JAX = ("benchmark", "cli", "compare", "doctor", "exports_files", "exports_refusals")
-_elsewhere = {"tensorflow": (), "torch": _BACKEND_FREE, "jax": _BACKEND_FREE + _NOT_ON_JAX}
+# What one backend made is compared bit for bit with what it makes now.
+_ONLY_TENSORFLOW = ("golden",)
+_elsewhere = {
+    "tensorflow": (),
+    "torch": _BACKEND_FREE + _ONLY_TENSORFLOW,
+    "jax": _BACKEND_FREE + _ONLY_TENSORFLOW + _NOT_ON_JAX,
+}
 collect_ignore = [f"test_{name}.py" for name in _elsewhere[keras.backend.backend()]]
 
 
