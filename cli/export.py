@@ -2,13 +2,16 @@ import os
 
 import click
 
+from eesmm_keras.cli._families import MemberOf
 from eesmm_keras.cli._options import source_options, where_from
 
 
 @click.command("export")
 @click.option("--weights", required=True, metavar="RUN|FILE")
-@click.option("--format", "fmt", type=click.Choice(["savedmodel", "onnx"]), required=True)
-@click.option("--out", required=True, metavar="PATH", help="A folder (SavedModel) or file (ONNX).")
+@click.option(
+    "--format", "fmt", type=MemberOf("eesmm_keras.exports.formats:FORMATS"), required=True
+)
+@click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
 @click.option(
     "--no-preprocessing",
     is_flag=True,

@@ -1,46 +1,57 @@
 """Run an exported file with its own runtime alone: a script, never imported.
 
-    python _clean_run.py {onnx|savedmodel} EXPORT INPUTS.npz OUTPUTS.npz
+    python _clean_run.py CONTRACT.py FORMAT.py CLASS EXPORT INPUTS.npz OUTPUTS.npz
 
-INPUTS holds one array per test batch. OUTPUTS receives one array per batch and output, under
-the name `batch/output`.
+FORMAT.py defines the format's CLASS, CONTRACT.py is `exports/format.py`; nothing else of this package
+can be imported here, nor can Keras. INPUTS holds one array per test batch. OUTPUTS receives one array
+per batch and output, under the name `batch/output`.
 """
 
+import importlib.util
 import sys
+import types
 
-sys.path.pop(0)  # This folder: its `onnx.py` must not stand in for the onnx package.
-for forbidden in ("keras", "eesmm_keras"):
-    sys.modules[forbidden] = None  # From here on, importing it is an ImportError.
+sys.path.pop(0)  # This folder: its files must not stand in for packages of the same names.
+sys.modules["keras"] = None  # From here on, importing it is an ImportError.
+
+
+class Closed:
+    """A finder that refuses this package, however it is installed."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "eesmm_keras":
+            raise ModuleNotFoundError(f"an export must run without {name}", name=name)
+
+
+sys.meta_path.insert(0, Closed)
 
 import numpy as np  # noqa: E402
 
 
-def open_onnx(path):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda x: dict(zip(names, session.run(names, {"images": x}), strict=True))
-
-
-def open_saved_model(path):
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(path)
-    serve = loaded.signatures["serving_default"]
-    # `loaded` rides along: the variables die with it.
-    return lambda x, _alive=loaded: {
-        name: y.numpy() for name, y in serve(images=tf.constant(x)).items()
-    }
+def load(name, path):
+    """The module of a file, under a name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def main(fmt, export, inputs, outputs):
-    run = {"onnx": open_onnx, "savedmodel": open_saved_model}[fmt](export)
-    with np.load(inputs) as batches:
-        results = {
-            f"{batch}/{name}": y for batch in batches for name, y in run(batches[batch]).items()
-        }
-    np.savez(outputs, **results)
+def load_contract(path):
+    """Put the contract where a format's file imports it from, in packages that hold nothing else."""
+    for name in ("eesmm_keras", "eesmm_keras.exports"):
+        package = sys.modules[name] = types.ModuleType(name)
+        package.__path__ = []
+    load("eesmm_keras.exports.format", path)
+
+
+def main(contract, file, cls, export, inputs, outputs):
+    load_contract(contract)
+    fmt = getattr(load("the_format", file), cls)()
+    with np.load(inputs) as arrays:
+        results = fmt.run(export, {batch: arrays[batch] for batch in arrays})
+    named = {f"{batch}/{name}": y for batch, found in results.items() for name, y in found.items()}
+    np.savez(outputs, **named)
 
 
 if __name__ == "__main__":

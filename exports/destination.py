@@ -12,24 +12,29 @@ from eesmm_keras.exports.errors import ExportError
 def check_destination(out, fmt, overwrite):
     """Refuse a bad `out` before any long work.
 
+    Args:
+        out: path asked for. fmt: `Format`. overwrite: bool.
+
     Raises:
         ExportError: the parent folder is missing or not writable; something exists under the name
-            and `overwrite` is False, or is no export of this format; an ONNX name without `.onnx`.
+            and `overwrite` is False, or is no export of this format; a name without its suffix.
     """
     out = Path(out)
     if not out.parent.is_dir():
         raise ExportError(f"The folder {out.parent} does not exist; create it first.")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise ExportError(f"The folder {out.parent} is not writable.")
-    if fmt == "onnx" and out.suffix != ".onnx":
-        raise ExportError(f"Expected a name that ends in `.onnx`, received: {out}")
+    if not out.name.endswith(fmt.suffix):
+        raise ExportError(f"Expected a name that ends in `{fmt.suffix}`, received: {out}")
     if not out.exists():
         return
     if not overwrite:
-        raise ExportError(f"{out} exists already; choose another name or pass `overwrite=True`.")
+        raise ExportError(
+            f"{out} exists already. Choose another name, or replace it: --overwrite on the command "
+            "line, `overwrite=True` in Python."
+        )
     # Overwriting deletes: only what is plainly an earlier export may go.
-    replaceable = out.is_file() if fmt == "onnx" else (out / "saved_model.pb").is_file()
-    if not replaceable:
+    if not fmt.owns(out):
         raise ExportError(f"{out} exists and is not an earlier export; it is left as it is.")
 
 

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from eesmm_keras.errors import UserError
 from eesmm_keras.exports.destination import check_destination
 from eesmm_keras.exports.errors import ExportError
-
-FORMATS = ("savedmodel", "onnx")
+from eesmm_keras.exports.formats import FORMATS
 
 
 def export_model(
@@ -26,13 +26,13 @@ def export_model(
     The graph computes in float32 whatever policy the model was trained in, takes any batch size,
     and carries its metadata (classes, input, preprocessing, outputs, version). Before the file gets
     its name, a fresh process runs it on real images and the outputs are compared with Keras; the
-    differences go to `parity.json` (in the SavedModel folder, or beside the ONNX file). The export
+    differences go to `parity.json` (in the exported folder, or beside the exported file). The export
     itself runs on the TensorFlow backend, in a child process where another backend is active.
 
     Args:
         source: path of a `.keras` file, or a Keras model.
-        fmt: "savedmodel" (a folder) or "onnx" (a file).
-        out: where to write.
+        fmt: name of a format, see `exports.formats`.
+        out: where to write: a file or a folder, as the format has it.
         preprocessing: True: the input `images` is uint8 RGB `(B, H, W, 3)`, normalised inside.
             False: it is float32, already `(x / 255 - mean) / std`.
         features: True: outputs `pooled (B, C)` and the pyramid levels `P2`, ... False: `logits
@@ -51,12 +51,14 @@ def export_model(
         ExportError: bad arguments, a source that does not load, a place that cannot be written, or
             an exported file that differs from Keras. Nothing is left under the name `out`.
     """
-    if fmt not in FORMATS:
-        raise ExportError(f"Expected `fmt` to be one of {FORMATS}, received: {fmt!r}")
+    try:
+        kind = FORMATS.get(fmt)()
+    except UserError as error:
+        raise ExportError(str(error)) from error
     if not tolerance > 0:
         raise ExportError(f"Expected a positive `tolerance`, received: {tolerance!r}")
     out = Path(out)
-    check_destination(out, fmt, overwrite)
+    check_destination(out, kind, overwrite)
     options = {
         "preprocessing": preprocessing,
         "features": features,

@@ -8,23 +8,20 @@ from eesmm_keras.exports.destination import (
     staging,
     write_parity,
 )
+from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph
 from eesmm_keras.exports.metadata import describe
-from eesmm_keras.exports.onnx import OPSET, write_onnx
 from eesmm_keras.exports.report import ExportReport
-from eesmm_keras.exports.saved_model import write_saved_model
 from eesmm_keras.exports.source import backbone_of, is_classifier, normalise
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
 from eesmm_keras.quiet import quiet
-
-_WRITERS = {"savedmodel": write_saved_model, "onnx": write_onnx}
 
 
 def run_pipeline(
     model, fmt, out, *, preprocessing, features, resize, sample_images, tolerance, overwrite
 ):
     """Trace, write, run elsewhere, compare, move into place. Arguments as `export_model`."""
-    backbone = backbone_of(model)
+    kind, backbone = FORMATS.get(fmt)(), backbone_of(model)
     features = features or not is_classifier(model)
     network = backbone if features else model
     batches = comparison_batches(sample_images, backbone.image_shape, resize)
@@ -32,16 +29,17 @@ def run_pipeline(
     with staging(out) as staged, quiet(), tf.device("/CPU:0"):
         graph = build_graph(network, preprocessing=preprocessing, features=features, resize=resize)
         metadata = describe(model, graph, preprocessing=preprocessing, resize=resize)
-        _WRITERS[fmt](graph, metadata, staged)
+        kind.write(graph, metadata, staged)
         fed = {k: x if preprocessing else normalise(x, backbone) for k, x in batches.items()}
-        found = run_export(fmt, staged, fed)
+        found = run_export(kind, staged, fed)
         expected = reference_outputs(network, batches, features)
         differences, limits = compare(expected, found, tolerance)
         parity = {"format": fmt, "max_abs_diff": differences, "limits": limits}
-        if fmt == "savedmodel":
+        inside = staged.is_dir()
+        if inside:
             write_parity(staged, out.name, parity)
         move_into_place(staged, out)
-        if fmt == "onnx":
+        if not inside:
             write_parity(out.parent, out.name, parity)
     return ExportReport(
         path=str(out),
@@ -50,5 +48,5 @@ def run_pipeline(
         outputs=graph.outputs,
         max_abs_diff=differences,
         limits=limits,
-        opset=OPSET if fmt == "onnx" else None,
+        description=kind.description,
     )

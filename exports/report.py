@@ -8,13 +8,13 @@ class ExportReport:
     """What `export_model` wrote.
 
     Attributes:
-        path: the file (ONNX) or folder (SavedModel) written.
-        format: "onnx" or "savedmodel".
+        path: the file or folder written.
+        format: name of the format.
         size_bytes: size on disk in bytes.
         outputs: shape of each output by name, None for the batch.
         max_abs_diff: largest absolute difference from Keras, by output, then by test batch.
         limits: the difference allowed for each output.
-        opset: ONNX operator set version; None for a SavedModel.
+        description: what the format calls itself, with its version.
     """
 
     path: str
@@ -23,11 +23,10 @@ class ExportReport:
     outputs: dict[str, tuple]
     max_abs_diff: dict[str, dict[str, float]]
     limits: dict[str, float]
-    opset: int | None = None
+    description: str
 
     def __str__(self):
-        kind = "SavedModel" if self.format == "savedmodel" else f"ONNX, opset {self.opset}"
-        lines = [f"{self.path}  ({kind}, {self.size_bytes / 1e6:.1f} MB)"]
+        lines = [f"{self.path}  ({self.description}, {self.size_bytes / 1e6:.1f} MB)"]
         for name, shape in self.outputs.items():
             dims = ", ".join("batch" if dim is None else str(dim) for dim in shape)
             found = max(self.max_abs_diff[name].values())

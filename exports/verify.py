@@ -1,5 +1,6 @@
 """Proof that an exported file computes what Keras computes."""
 
+import inspect
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from eesmm_keras.exports import format as contract
 from eesmm_keras.exports.errors import ExportError
 from eesmm_keras.exports.graph import named_outputs
 from eesmm_keras.exports.process import child_environment, last_lines
@@ -78,7 +80,7 @@ def run_export(fmt, path, batches):
     """Outputs of the exported file, from a fresh process without Keras or this package.
 
     Args:
-        fmt: "onnx" or "savedmodel".
+        fmt: `Format`, of which the process reads the file.
         path: the export.
         batches: {batch: array in the form the exported graph takes}.
 
@@ -91,7 +93,8 @@ def run_export(fmt, path, batches):
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
         np.savez(inputs, **batches)
-        command = [sys.executable, str(_SCRIPT), fmt, str(path), str(inputs), str(outputs)]
+        code = [contract.__file__, inspect.getfile(type(fmt)), type(fmt).__name__]
+        command = [sys.executable, _SCRIPT, *code, path, inputs, outputs]
         done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
         if done.returncode:
             raise ExportError(f"The exported file does not run by itself: {last_lines(done)}")

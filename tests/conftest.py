@@ -37,8 +37,8 @@ _BACKEND_FREE = (
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
 # test_cross_backend go the same ways.
 _NOT_ON_JAX = ("benchmark", "cli", "compare", "doctor", "exports_files", "exports_refusals")
-# What one backend made is compared bit for bit with what it makes now.
-_ONLY_TENSORFLOW = ("golden",)
+# What one backend made is compared bit for bit with what it makes now; exports run on TensorFlow.
+_ONLY_TENSORFLOW = ("golden", "exports_formats")
 _elsewhere = {
     "tensorflow": (),
     "torch": _BACKEND_FREE + _ONLY_TENSORFLOW,

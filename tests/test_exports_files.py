@@ -71,7 +71,8 @@ def test_onnx_takes_pixels_and_carries_its_metadata(
     assert session.get_outputs()[0].shape == ["batch", 3]
 
     onnx.checker.check_model(out, full_check=True)
-    assert onnx.load(out).opset_import[0].version == report.opset == 18
+    assert onnx.load(out).opset_import[0].version == 18
+    assert report.description == "ONNX, opset 18"
 
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["class_names"]) == list(NAMES)

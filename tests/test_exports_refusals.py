@@ -16,11 +16,11 @@ from eesmm_keras.exports.verify import compare, comparison_batches
 @pytest.mark.parametrize(
     ("fmt", "name", "message"),
     [
-        ("tflite", "model", "'savedmodel', 'onnx'"),
+        ("tflite", "model", "Unknown format 'tflite'.*Known: onnx, savedmodel"),
         ("onnx", "model", "ends in `.onnx`"),
         ("onnx", "missing/model.onnx", "does not exist"),
         ("savedmodel", "file/model", "does not exist"),
-        ("onnx", "taken.onnx", "overwrite=True"),
+        ("onnx", "taken.onnx", "--overwrite on the command line"),
         ("savedmodel", "folder", "overwrite=True"),
     ],
 )
