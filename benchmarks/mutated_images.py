@@ -79,9 +79,9 @@ def main():
     if not folder.exists():
         make(folder, arguments.count)
 
-    from eesmm_keras.data._index import build_index
     from eesmm_keras.data.decoding import read_rgb
     from eesmm_keras.data.errors import DataError
+    from eesmm_keras.data.index import build_index
 
     begin = time.perf_counter()
     index = build_index(folder)

@@ -32,7 +32,7 @@ if keras.backend.backend() == "jax":
 # Nothing in these depends on the Keras backend: one run is enough.
 _BACKEND_FREE = (
     "architecture", "cluster", "data_augmentation", "data_decoding", "data_index", "data_pipeline",
-    "data_sources", "data_tfds", "untrusted_files",
+    "data_bad_files", "data_family", "data_sources", "data_tfds", "untrusted_files",
 )  # fmt: skip
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
 # test_cross_backend go the same ways.

@@ -90,8 +90,8 @@ def test_data_that_cannot_be_fetched_are_an_error(tmp_path, monkeypatch):
 
 
 def test_a_split_larger_than_memory_is_refused(folder, monkeypatch):
-    from eesmm_keras.data import _tfds
+    from eesmm_keras.data.formats import tfds as source
 
-    monkeypatch.setattr(_tfds.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(source.os, "sysconf", lambda name: 1)
     with pytest.raises(DataError, match=r"GiB of memory"):
         open_source("tfds:tiny_pictures", data_dir=folder)

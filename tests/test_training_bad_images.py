@@ -4,7 +4,7 @@ import keras
 import pytest
 from PIL import Image
 
-from eesmm_keras.data import _source
+from eesmm_keras.data import image_source
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import labelled_dataset
 from eesmm_keras.training.bad_images import allowed_bad, bad_images_listed, open_images
@@ -24,13 +24,13 @@ def data(tmp_path):
 
 def vanishing(monkeypatch, calls):
     """After so many readings every file is gone, as when a disk drops out."""
-    read, seen = _source.read_rgb, []
+    read, seen = image_source.read_rgb, []
 
     def read_or_fail(path, *args):
         seen.append(path)
         return read(path if len(seen) <= calls else "gone", *args)
 
-    monkeypatch.setattr(_source, "read_rgb", read_or_fail)
+    monkeypatch.setattr(image_source, "read_rgb", read_or_fail)
 
 
 def test_too_many_that_vanish_end_the_run_with_a_plain_error_and_a_list(

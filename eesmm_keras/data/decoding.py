@@ -172,6 +172,17 @@ def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)
     return _resize_box(image, size, box, Image.Resampling.BILINEAR)
 
 
+def smallest_side(size, scale, ratio):
+    """Least side of a picture of which no box of `random_resized_crop` is smaller than the crop.
+
+    A picture may be decoded at a fraction of its size down to this without any loss, see `read_rgb`.
+
+    Args:
+        size: int, the side of the crop in pixels. scale, ratio: see `random_resized_crop`.
+    """
+    return math.ceil(size / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
+
+
 def center_crop(image, size, crop_fraction=0.875):
     """Cut the central square for evaluation and resize it.
 

@@ -1,26 +1,24 @@
 """Sources to tf.data: what training and evaluation read, on every Keras backend.
 
 Training batches are a pure function of `(seed, step)`, so that a run can stop and go on anywhere:
-position p = step * batch_size + row belongs to epoch p // n of n images, whose order is a
-permutation drawn from `(seed, epoch)`, and its crop is drawn from `(seed, p)`. Batches run on
-across epochs' ends.
+`order` says which image stands at position p = step * batch_size + row, and its crop is drawn from
+`(seed, p)`.
 
 Images smaller than `image_size` are enlarged. An image that turns out not to decode is replaced by
 the next one of the source that does, and recorded in `source.bad`.
 """
 
 import contextlib
-import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from eesmm_keras.data.augmentation import Augmentation
-from eesmm_keras.data.decoding import center_crop, check_crop, random_resized_crop
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.order import batch_members, image_at
+from eesmm_keras.data.views import CentralView, RandomView
 
 __all__ = [
     "Augmentation",
@@ -31,7 +29,6 @@ __all__ = [
     "pretrain_dataset",
 ]
 
-_CROP_FRACTION = 0.875
 _ENDLESS = 2**40
 _ROWS_PER_CALL = 8
 
@@ -78,10 +75,8 @@ def pretrain_dataset(
         DataError: an argument lies outside its range, the source has fewer than `group` images, or
             no image can be decoded.
     """
-    view = _random_view(image_size, crop_scale, crop_ratio, flip)
-    views = _training_views(
-        source, image_size, batch_size, steps, start_step, seed, view, group, shard
-    )
+    view = RandomView(image_size, crop_scale, crop_ratio, flip)
+    views = _training_views(source, batch_size, steps, start_step, seed, view, group, shard)
     return views.map(lambda images, indices: images).prefetch(tf.data.AUTOTUNE)
 
 
@@ -122,14 +117,12 @@ def labelled_dataset(
             f"Set num_classes to at least {labels.max() + 1}."
         )
     if augmentation is None:
-        view = _central_view(image_size)
+        view = CentralView(image_size)
     else:
         crop = (augmentation.crop_scale, augmentation.crop_ratio, augmentation.flip)
-        view = _random_view(image_size, *crop)
+        view = RandomView(image_size, *crop)
     end = _ENDLESS if steps is None else steps
-    views = _training_views(
-        source, image_size, batch_size, end, start_step, seed, view, shard=shard
-    )
+    views = _training_views(source, batch_size, end, start_step, seed, view, shard=shard)
     table = tf.constant(labels)
     # The label is that of the image used, which is another one's where one failed to decode.
     batches = views.map(lambda image, i: (image, tf.one_hot(tf.gather(table, i), num_classes)))
@@ -140,31 +133,6 @@ def labelled_dataset(
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     return batches.prefetch(tf.data.AUTOTUNE)
-
-
-def batch_members(count, batch_size, step, seed=0, group=1):
-    """Which images a training batch is made of, in order.
-
-    Args:
-        count: int, images of the source.
-        batch_size, seed, group: as in `pretrain_dataset`. step: int, the batch's number.
-
-    Returns:
-        list of int. An image that cannot be decoded is replaced by the next one that can.
-    """
-    positions = range(step * batch_size, (step + 1) * batch_size)
-    return [_image_at(position, count, seed, group) for position in positions]
-
-
-def _image_at(position, count, seed, group):
-    """Index of the image at a position of the endless sequence of epochs."""
-    epoch, place = divmod(position, count - count % group)
-    return int(_epoch_order(count, seed, epoch)[place])
-
-
-@lru_cache(maxsize=4)  # the workers run ahead of training and meet two epochs at a time
-def _epoch_order(count, seed, epoch):
-    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def evaluation_dataset(source, image_size, batch_size):
@@ -186,11 +154,11 @@ def evaluation_dataset(source, image_size, batch_size):
     _check_positive(image_size=image_size, batch_size=batch_size)
     labels = tf.constant(_labels(source))
     source.load_good(0)
-    crop, min_side = _central_view(image_size)
+    view = CentralView(image_size)
 
     def read(index):
         try:
-            return crop(source.load(int(index), min_side), None), True
+            return view(source.load(int(index), view.min_side)), True
         except DataError:
             if source.failure is not None:
                 raise
@@ -226,11 +194,11 @@ def load_arrays(source, image_size, limit=None):
     source.load_good(0)
     count = len(source) if limit is None else min(limit, len(source))
     wanted = np.arange(count) * len(source) // count
-    crop, min_side = _central_view(image_size)
+    view = CentralView(image_size)
 
     def read(index):
         try:
-            return crop(source.load(int(index), min_side), None)
+            return view(source.load(int(index), view.min_side))
         except DataError:
             if source.failure is not None:
                 raise
@@ -245,17 +213,47 @@ def load_arrays(source, image_size, limit=None):
     return np.stack([images[k] for k in good]), labels
 
 
-def _training_views(
-    source, image_size, batch_size, steps, start_step, seed, view, group=1, shard=(0, 1)
-):
+def _training_views(source, batch_size, steps, start_step, seed, view, group=1, shard=(0, 1)):
     """Data set of `(views, indices)`: uint8 `(batch, S, S, 3)`; int64 `(batch,)`, what is shown."""
-    _check_positive(image_size=image_size, batch_size=batch_size)
+    _check_positive(image_size=view.size, batch_size=batch_size)
+    _check_training(source, batch_size, steps, start_step, seed, group, shard)
+    source.load_good(0)  # if nothing can be decoded, say so here and not in the middle of fit
+    part, parts = shard
+    local = batch_size // parts
+    # A call from TensorFlow to Python costs more than a small image: several rows share one.
+    rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
+    calls = local // rows
+
+    def view_at(position):
+        wanted = image_at(position, len(source), seed, group)
+        image, index = source.load_good(wanted, view.min_side)
+        return view(image, np.random.default_rng((seed, position))), index
+
+    def read(first):
+        views, indices = zip(*(view_at(int(first) + k) for k in range(rows)), strict=True)
+        return np.stack(views), np.array(indices, np.int64)
+
+    def load(first):
+        views, indices = tf.numpy_function(read, [first], (tf.uint8, tf.int64))
+        shape = (rows, view.size, view.size, 3)
+        return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
+
+    def join(views, indices):
+        shape = (local, view.size, view.size, 3)
+        return tf.reshape(views, shape), tf.reshape(indices, (local,))
+
+    firsts = tf.data.Dataset.range(start_step * calls, steps * calls).map(
+        lambda call: call // calls * batch_size + part * local + call % calls * rows
+    )
+    views = firsts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return views.batch(calls, drop_remainder=True).map(join)
+
+
+def _check_training(source, batch_size, steps, start_step, seed, group, shard):
     if not 0 <= start_step <= steps:
         raise DataError(f"Expected 0 <= start_step <= steps, got {start_step} and {steps}.")
     if seed < 0:
         raise DataError(f"seed must be 0 or more, got {seed}.")
-    source.load_good(0)  # if nothing can be decoded, say so here and not in the middle of fit
-    crop, min_side = view
     count = len(source)
     if count < group or batch_size % group:
         raise DataError(
@@ -269,51 +267,6 @@ def _training_views(
             f"shard must be (index, count) with 0 <= index < count, and {group} * count must divide "
             f"the batch size {batch_size}; received {shard}."
         )
-    local = batch_size // parts
-
-    def view_at(position):
-        image, index = source.load_good(_image_at(position, count, seed, group), min_side)
-        return crop(image, np.random.default_rng((seed, position))), index
-
-    def read(first):
-        views, indices = zip(*(view_at(int(first) + k) for k in range(rows)), strict=True)
-        return np.stack(views), np.array(indices, np.int64)
-
-    def load(first):
-        views, indices = tf.numpy_function(read, [first], (tf.uint8, tf.int64))
-        shape = (rows, image_size, image_size, 3)
-        return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
-
-    def join(views, indices):
-        shape = (local, image_size, image_size, 3)
-        return tf.reshape(views, shape), tf.reshape(indices, (local,))
-
-    # A call from TensorFlow to Python costs more than a small image: several rows share one.
-    rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
-    calls = local // rows
-    firsts = tf.data.Dataset.range(start_step * calls, steps * calls).map(
-        lambda call: call // calls * batch_size + part * local + call % calls * rows
-    )
-    views = firsts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return views.batch(calls, drop_remainder=True).map(join)
-
-
-def _random_view(size, scale, ratio, flip):
-    """`(crop(image, rng), min_side)`; no crop of a picture of `min_side` is smaller than `size`."""
-    check_crop(scale, ratio)
-
-    def crop(image, rng):
-        view = random_resized_crop(image, size, rng, scale, ratio)
-        return view[:, ::-1] if flip and rng.random() < 0.5 else view
-
-    return crop, math.ceil(size / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
-
-
-def _central_view(size):
-    def crop(image, rng):
-        return center_crop(image, size, _CROP_FRACTION)
-
-    return crop, math.ceil(size / _CROP_FRACTION)
 
 
 def _labels(source):

@@ -1,13 +1,13 @@
-"""Where images come from: a folder, a TFDS data set or scikit-learn's digits."""
+"""Where images come from: `open_source` asks the family of sources, `data.formats`, who takes it."""
 
-from eesmm_keras.data._digits import open_digits
-from eesmm_keras.data._folder import open_folder
-from eesmm_keras.data._source import ImageSource, limit_source, plain_failures
-from eesmm_keras.data._tfds import open_tfds
 from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.formats import SOURCES
+from eesmm_keras.data.image_source import ImageSource, plain_failures
+from eesmm_keras.data.source import SourceOptions
+from eesmm_keras.data.splits import limit_source
 
-__all__ = ["ImageSource", "limit_source", "open_source", "plain_failures"]
+__all__ = ["ImageSource", "examine", "limit_source", "open_source", "plain_failures"]
 
 
 def open_source(
@@ -30,7 +30,8 @@ def open_source(
               images alone, in any folders;
             - `"tfds:NAME"` or `"tfds:NAME:SPLIT"`, a TensorFlow Datasets name, such as
               `"tfds:cifar10"` or `"tfds:imagenet_v2:test[:50%]"`;
-            - `"digits"`: scikit-learn's 8 x 8 digits. For a folder of that name write `./digits`.
+            - `"digits"`: scikit-learn's 8 x 8 digits. For a folder of that name write `./digits`;
+            - whatever a plug-in takes, see `source.Source`.
         split: None is everything that pre-training may see: the train part, or all there is where
             there are no parts. "train", "val" and "test" give the part of that name. Where there
             is no val part, "train" and "val" divide the train part, class by class, by `seed`.
@@ -50,15 +51,42 @@ def open_source(
     Raises:
         DataError: there is nothing there, nothing readable, or no labels where they are demanded.
     """
+    options = _options(data_dir, val_fraction, seed, labelled, max_image_pixels, follow_links)
+    source = _source_of(spec).open(spec, split, options)
+    source.max_pixels = options.max_pixels
+    return source
+
+
+def examine(spec, *, data_dir=None, seed=0, max_image_pixels=None, follow_links=False):
+    """What a data set holds: a list of `source.Part`, the train part first.
+
+    Args: see `open_source`.
+
+    Raises:
+        DataError: there is no such data set, or nothing in it can be read.
+    """
+    options = _options(data_dir, 0.2, seed, False, max_image_pixels, follow_links)
+    return _source_of(spec).examine(spec, options)
+
+
+def _options(data_dir, val_fraction, seed, labelled, max_pixels, follow_links):
     if seed < 0:
         raise DataError(f"seed must be 0 or more, got {seed}.")
-    if max_image_pixels is not None and max_image_pixels < 1:
-        raise DataError(f"max_image_pixels must be 1 or more, got {max_image_pixels}.")
-    allow_pixels(max_image_pixels)
-    if spec == "digits":
-        return open_digits(split, val_fraction, seed)
-    if isinstance(spec, str) and spec.startswith("tfds:"):
-        source = open_tfds(spec, split, data_dir, val_fraction, seed, labelled)
-        source.max_pixels = max_image_pixels
-        return source
-    return open_folder(spec, split, val_fraction, seed, labelled, max_image_pixels, follow_links)
+    if max_pixels is not None and max_pixels < 1:
+        raise DataError(f"max_image_pixels must be 1 or more, got {max_pixels}.")
+    allow_pixels(max_pixels)
+    return SourceOptions(data_dir, val_fraction, seed, labelled, max_pixels, follow_links)
+
+
+def _source_of(spec):
+    """The source that takes `spec`, see `Source`."""
+    known = [SOURCES.get(name)() for name in SOURCES.names()]
+    for last in (False, True):
+        found = [source for source in known if source.asked_last == last and source.matches(spec)]
+        if len(found) > 1:
+            names = " and ".join(type(source).__name__ for source in found)
+            raise DataError(f"'{spec}' is ambiguous: {names} both take it.")
+        if found:
+            return found[0]
+    spellings = "; ".join(source.spelling for source in known)
+    raise DataError(f"There is no folder '{spec}', and it is no other data. Known: {spellings}.")

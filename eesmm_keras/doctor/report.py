@@ -8,8 +8,8 @@ import numpy as np
 
 from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.backbones.presets import default_backbone
-from eesmm_keras.data.sources import open_source
-from eesmm_keras.doctor.images import decode_all, decode_speed, examine
+from eesmm_keras.data.sources import examine, open_source
+from eesmm_keras.doctor.images import decode_all, decode_speed
 from eesmm_keras.doctor.trial import find_batch
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import get as get_method
@@ -42,14 +42,13 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     settings.backbone = settings.backbone or default_backbone(settings.data)
     _, arguments = preset_arguments(settings.backbone)
     settings.image_size = settings.image_size or arguments["image_shape"][0]
-    parts = examine(settings)
-    source = open_source(
-        settings.data,
-        data_dir=settings.data_dir,
-        max_image_pixels=settings.max_image_pixels,
-        follow_links=settings.follow_links,
-    )
-    decode = decode_speed(source, settings.image_size, settings.crop_scale)
+    where = {
+        "data_dir": settings.data_dir,
+        "max_image_pixels": settings.max_image_pixels,
+        "follow_links": settings.follow_links,
+    }
+    parts, source = examine(settings.data, **where), open_source(settings.data, **where)
+    decode = decode_speed(source, settings.image_size, settings.crop_scale, settings.crop_ratio)
     if thorough:
         decode_all(source)
     known = {name for part in parts for name, _ in part.bad}

@@ -1,14 +1,36 @@
-"""A list of images that are decoded one by one, and the rules by which lists are split."""
+"""A list of images that are decoded one by one."""
 
 import contextlib
+import os
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from eesmm_keras.data._paths import PathList, printable
 from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.paths import printable
+
+
+class Chosen(Sequence):
+    """Some items of a sequence, in the order of `indices`; none is taken before it is asked for.
+
+    Args:
+        items: anything with `__len__` and `__getitem__`. indices: ints, positions in it.
+    """
+
+    def __init__(self, items, indices):
+        indices = np.asarray(indices, np.int64)
+        if isinstance(items, Chosen):
+            items, indices = items.items, items.indices[indices]
+        self.items, self.indices = items, indices
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, i):
+        return self.items[int(self.indices[i])]
 
 
 class ImageSource:
@@ -16,12 +38,14 @@ class ImageSource:
 
     Args:
         name: str, what the user called it.
-        items: `PathList`, list of bytes of encoded files, or a uint8 array `(n, H, W, 3)`.
+        items: a sequence (`__len__` and `__getitem__`, from several threads), which may be lazy. An
+            item is a path, the bytes of an encoded file, or a picture as a uint8 array `(H, W, 3)`
+            or `(H, W)`; it may raise a DataError, which makes it a bad image.
         labels: int64 array `(n,)`, or None.
         class_names: tuple of str, `class_names[label]`, or None where there are no labels.
         note: str, what the user should know about how the images were chosen; "" if nothing.
         bad: list of `(description, reason)`: files left out already.
-        ids: list of str, names for items that are not paths, or None.
+        ids: a sequence of str, names for items that are not paths, or None.
         max_pixels: int, see `decoding.read_rgb`.
         max_bad: int, see `limit_bad`; None for no limit.
 
@@ -63,22 +87,15 @@ class ImageSource:
         Args:
             indices: int array, in the order wanted.
         """
-        indices = [int(i) for i in indices]
-        items = self._items
-        if isinstance(items, PathList):
-            items = items.take(indices)
-        elif isinstance(items, np.ndarray):
-            items = items[indices]
-        else:
-            items = [items[i] for i in indices]
+        indices = np.asarray(indices, np.int64)
         return ImageSource(
             self.name,
-            items,
+            Chosen(self._items, indices),
             None if self.labels is None else self.labels[indices],
             self.class_names,
             self.note,
             self.bad,
-            None if self._ids is None else [self._ids[i] for i in indices],
+            None if self._ids is None else Chosen(self._ids, indices),
             self.max_pixels,
             self.max_bad,
         )
@@ -105,7 +122,13 @@ class ImageSource:
 
     def describe(self, i):
         """What to call image `i` in a message: its path or its id."""
-        return printable(self._items[i]) if self._ids is None else self._ids[i]
+        if self._ids is not None:
+            return self._ids[i]
+        with contextlib.suppress(DataError):  # an item that cannot be had has no path
+            item = self._items[i]
+            if isinstance(item, str | os.PathLike):
+                return printable(str(item))
+        return f"image {i} of '{self.name}'"
 
     def load(self, i, min_side=None):
         """Decode image `i`.
@@ -121,11 +144,12 @@ class ImageSource:
             DataError: it cannot be decoded. The failure is recorded in `bad`, once. Or too many
                 could not be; `failure` is that error then.
         """
-        item = self._items[i]
-        if isinstance(item, np.ndarray):
-            return Image.fromarray(item)
         try:
-            return read_rgb(item, min_side, self.max_pixels)
+            item = self._items[i]
+            if not isinstance(item, np.ndarray):
+                return read_rgb(item, min_side, self.max_pixels)
+            image = Image.fromarray(item)
+            return image if image.mode == "RGB" else image.convert("RGB")
         except DataError as error:
             with self._lock:
                 if i not in self._failed:
@@ -175,95 +199,3 @@ def all_bad(name, bad):
         f"None of the {len(bad)} images of '{name}' can be read. {shown}{more}. "
         "Expected JPEG, PNG, BMP, GIF or WebP files that open in an image viewer."
     )
-
-
-def choose_part(parts, split):
-    """Which part of a data set answers for `split`.
-
-    Args:
-        parts: the parts that exist: a set of "train", and perhaps "val" and "test".
-        split: None, "train", "val" or "test".
-
-    Returns:
-        `(part, piece, note)`. `piece` is "all", or "train" / "val": what is kept of `part`, or held
-        out of it, by `stratified_split`. `note` tells of a "test" that had to be the "val" images.
-
-    None is everything that pre-training may see: all of "train".
-    """
-    if split not in (None, "train", "val", "test"):
-        raise DataError(f"split must be None, 'train', 'val' or 'test', got {split!r}.")
-    if split is None:
-        return "train", "all", ""
-    if split in parts and (split != "train" or "val" in parts):
-        return split, "all", ""
-    if split == "train":
-        return "train", "train", ""
-    if split == "val":
-        return "train", "val", ""
-    part, piece, _ = choose_part(parts, "val")
-    return part, piece, "There are no test images: 'test' is the validation images."
-
-
-def stratified_split(labels, fraction, seed):
-    """Hold out the same share of every class, as a pure function of the arguments.
-
-    Args:
-        labels: int array `(n,)`; all zeros where there are no labels.
-        fraction: share held out, in (0, 1). A class of two or more keeps and holds out at least one
-            image; a class of one keeps it.
-        seed: int >= 0.
-
-    Returns:
-        `(kept, held)`: ascending int64 index arrays that share nothing and together are all n.
-
-    Raises:
-        DataError: `fraction` is not in (0, 1), or no class is large enough to hold anything out.
-    """
-    if not 0 < fraction < 1:
-        raise DataError(f"val_fraction must lie between 0 and 1, got {fraction}.")
-    labels = np.asarray(labels)
-    held = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        held[np.random.default_rng((seed, int(label))).permutation(members)[:count]] = True
-    if not held.any():
-        raise DataError(
-            f"Cannot split off validation images: {len(labels)} image(s) and no class with two. "
-            "Add images, or give a separate val/ folder."
-        )
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def limit_source(source, limit=None, share=None, seed=0):
-    """A random part of a source, the same share of every class where there are labels.
-
-    Args:
-        source: `ImageSource`.
-        limit: int, images wanted; None for no limit.
-        share: in (0, 1], share of every class instead, at least one image each; None for all.
-        seed: int >= 0: the part is a function of it.
-
-    Returns:
-        `ImageSource`, the same one if nothing is left out.
-    """
-    if share is None:
-        share = 1.0 if limit is None else min(1.0, limit / len(source))
-    if share >= 1:
-        return source
-    labels = np.zeros(len(source), np.int64) if source.labels is None else source.labels
-    kept = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(1, round(share * len(members)))
-        kept.append(np.random.default_rng((seed, int(label))).permutation(members)[:count])
-    return source.take(np.sort(np.concatenate(kept)))
-
-
-def piece_indices(piece, labels, count, val_fraction, seed):
-    """The indices that `piece` of `choose_part` keeps of `count` images (`labels` may be None)."""
-    if piece == "all":
-        return np.arange(count)
-    strata = np.zeros(count, np.int64) if labels is None else labels
-    kept, held = stratified_split(strata, val_fraction, seed)
-    return kept if piece == "train" else held

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from eesmm_keras.data._paths import PathList, scan
 from eesmm_keras.data.decoding import TooManyPixels, check_file, check_pixels, pixel_limit
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.paths import PathList, scan
 from eesmm_keras.progress import track
 
-# What is looked for. Pillow's modes are few; a mode that is not among these counts as the last.
+# What is looked for. Pillow's modes are few; a mode that is not among these counts as the first.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 MODES = (
     "?",
@@ -40,7 +40,7 @@ MODES = (
 )
 
 _VERSION = 1
-# Fewer files are looked at faster than a cache could tell of them.
+# Below this count, caching is slower than looking at the files again.
 _CACHED_FROM = 200
 _CHUNK = 128
 # Verdicts: not looked at yet, good, and bad for a reason that `reasons` holds.
@@ -89,7 +89,7 @@ class Index:
         try:
             return check_file(self.paths[i], max_pixels), None, False
         except DataError as error:
-            # The limit, a disk or rights may be other ones next time; the file's letters are not.
+            # Only errors of the content are cached; pixel limits and errors of reading may change.
             passing = isinstance(error, TooManyPixels) or getattr(error.__cause__, "errno", None)
             return None, str(error), not passing
 
@@ -116,7 +116,7 @@ def build_index(folder, follow_links=False, max_pixels=None):
     """Look at all image files below a folder; what the cache knows is not opened again.
 
     Args:
-        folder: str or path. follow_links: see `_paths.scan`. max_pixels: see `decoding.read_rgb`.
+        folder: str or path. follow_links: see `paths.scan`. max_pixels: see `decoding.read_rgb`.
 
     Returns:
         `Index`.

@@ -23,25 +23,24 @@ class PathList:
     def __init__(self, root, names):
         encoded = [os.fsencode(name) for name in names]
         ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-        self._hold(str(root), b"".join(encoded), ends, None)
+        self._hold(str(root), b"".join(encoded), ends)
 
-    def _hold(self, root, blob, ends, chosen):
-        self.root, self.blob, self.ends, self._chosen = root, blob, ends, chosen
+    def _hold(self, root, blob, ends):
+        self.root, self.blob, self.ends = root, blob, ends
 
     @classmethod
     def from_parts(cls, root, blob, ends):
         """From the bytes of all names and the int64 ends of each."""
         paths = cls.__new__(cls)
-        paths._hold(str(root), blob, ends, None)
+        paths._hold(str(root), blob, ends)
         return paths
 
     def __len__(self):
-        return len(self.ends if self._chosen is None else self._chosen)
+        return len(self.ends)
 
     def name(self, i):
         """Relative path `i`."""
-        k = i if self._chosen is None else self._chosen[i]
-        return os.fsdecode(self.blob[self.ends[k - 1] if k else 0 : self.ends[k]])
+        return os.fsdecode(self.blob[self.ends[i - 1] if i else 0 : self.ends[i]])
 
     def names(self):
         """All relative paths, one by one."""
@@ -49,14 +48,6 @@ class PathList:
 
     def __getitem__(self, i):
         return os.path.join(self.root, self.name(i))
-
-    def take(self, indices):
-        """Some of the paths, in the order of `indices`; the letters are shared."""
-        taken = PathList.__new__(PathList)
-        indices = np.asarray(indices, np.int64)
-        chosen = indices if self._chosen is None else self._chosen[indices]
-        taken._hold(self.root, self.blob, self.ends, chosen)
-        return taken
 
 
 @dataclass

@@ -5,40 +5,51 @@ import re
 
 import numpy as np
 
-from eesmm_keras.data._source import ImageSource, choose_part, piece_indices
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.image_source import ImageSource
+from eesmm_keras.data.source import Source
+from eesmm_keras.data.splits import choose_part, piece_indices
 
 # A version follows the name after a colon too: tfds:mnist:3.0.1:train
 _SPEC = re.compile(r"tfds:(?P<name>[\w/.\-]+(:\d+\.\d+\.\d+)?)(:(?P<split>[A-Za-z_].*))?")
 _PARTS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
-def open_tfds(spec, split, data_dir, val_fraction, seed, labelled):
-    """Open `tfds:NAME[:SPLIT]`; see `sources.open_source` for the arguments.
+class TensorFlowDatasets(Source):
+    """`tfds:NAME[:SPLIT]`.
 
     The encoded files of the split are held in memory, so that images can be reached by index. The
     data are prepared (and downloaded, where they are to be had) only if they are not in `data_dir`.
     With SPLIT, its images are treated like a folder without parts.
     """
-    match = _SPEC.fullmatch(spec)
-    if match is None:
-        raise DataError(f"Cannot read '{spec}'. Expected 'tfds:NAME' or 'tfds:NAME:SPLIT'.")
-    builder = _prepared(match["name"], data_dir)
-    parts = _parts(spec, builder, match["split"])
-    part, piece, note = choose_part(parts, split)
-    image_key, label_key = _keys(spec, builder)
-    if labelled and (label_key is None or builder.info.features[label_key].num_classes < 2):
-        raise DataError(f"'{spec}' has no class labels or one class. Classification needs two.")
-    encoded, labels = _read(spec, builder, parts[part], image_key, label_key)
-    index = piece_indices(piece, labels, len(encoded), val_fraction, seed)
-    return ImageSource(
-        spec,
-        [encoded[i] for i in index],
-        labels=None if labels is None else labels[index],
-        class_names=None if labels is None else builder.info.features[label_key].names,
-        note=note,
-        ids=[f"{match['name']} {parts[part]} image {i}" for i in index],
-    )
+
+    spelling = "tfds:NAME[:SPLIT]"
+
+    def matches(self, spec):
+        return isinstance(spec, str) and spec.startswith("tfds:")
+
+    def open(self, spec, split, options):
+        match = _SPEC.fullmatch(spec)
+        if match is None:
+            raise DataError(f"Cannot read '{spec}'. Expected 'tfds:NAME' or 'tfds:NAME:SPLIT'.")
+        builder = _prepared(match["name"], options.data_dir)
+        parts = _parts(spec, builder, match["split"])
+        part, piece, note = choose_part(parts, split)
+        image_key, label_key = _keys(spec, builder)
+        label = None if label_key is None else builder.info.features[label_key]
+        if options.labelled and (label is None or label.num_classes < 2):
+            raise DataError(f"'{spec}' has no class labels or one class. Classification needs two.")
+        encoded, labels = _read(spec, builder, parts[part], image_key, label_key)
+        strata = np.zeros(len(encoded), np.int64) if labels is None else labels
+        index = piece_indices(piece, strata, options.val_fraction, options.seed)
+        return ImageSource(
+            spec,
+            [encoded[i] for i in index],
+            labels=None if labels is None else labels[index],
+            class_names=None if label is None else label.names,
+            note=note,
+            ids=[f"{match['name']} {parts[part]} image {i}" for i in index],
+        )
 
 
 def _prepared(name, data_dir):
