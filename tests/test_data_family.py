@@ -13,56 +13,12 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.formats import SOURCES
 from eesmm_keras.data.image_source import Chosen, ImageSource
 from eesmm_keras.data.sources import examine, open_source
-
-# Vertical or horizontal stripes, drawn when they are asked for.
-STRIPES = """
-from collections.abc import Sequence
-
-import numpy as np
-
-from eesmm_keras.data.image_source import ImageSource
-from eesmm_keras.data.source import Source
-from eesmm_keras.data.splits import choose_part, piece_indices
-
-
-class Pictures(Sequence):
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, i):
-        rows = np.zeros((32, 32), np.uint8)
-        rows[i // 2 % 4 :: 4] = 255
-        return rows if i % 2 else rows.T
-
-
-class Stripes(Source):
-    spelling = "stripes:COUNT"
-
-    def matches(self, spec):
-        return str(spec).startswith("stripes:")
-
-    def open(self, spec, split, options):
-        count = int(spec.partition(":")[2])
-        labels = np.arange(count) % 2
-        part, piece, note = choose_part({"train"}, split)
-        index = piece_indices(piece, labels, options.val_fraction, options.seed)
-        whole = ImageSource(
-            spec, Pictures(count), labels, ("standing", "lying"), note,
-            ids=[f"stripes {i}" for i in range(count)],
-        )
-        return whole.take(index)
-"""
+from examples import example, install
 
 
 @pytest.fixture
 def stripes(tmp_path, monkeypatch):
-    folder = tmp_path / "plugins" / "sources"
-    folder.mkdir(parents=True)
-    (folder / "stripes.py").write_text(STRIPES)
-    monkeypatch.setenv("EESMM_PLUGINS", str(folder.parent))
+    install("sources/stripes.py", tmp_path / "plugins", monkeypatch)
 
 
 def eesmm(*args):
@@ -116,7 +72,9 @@ def test_data_that_no_source_takes_are_told_with_what_there_is(stripes):
 
 def test_two_sources_that_take_the_same_are_named(stripes, tmp_path):
     folder = tmp_path / "plugins" / "sources"
-    (folder / "zebra.py").write_text(STRIPES.replace("class Stripes", "class Zebra"))
+    (folder / "zebra.py").write_text(
+        example("sources/stripes.py").replace("class Stripes", "class Zebra")
+    )
     with pytest.raises(DataError, match="ambiguous: Stripes and Zebra"):
         open_source("stripes:20")
 

@@ -16,46 +16,16 @@ from eesmm_keras.exports import ExportError, export_model
 from eesmm_keras.exports.destination import check_destination
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.worker import export_in_child
+from examples import example
 
-# A frozen graph and its metadata in one file.
-FROZEN = """
-import json
-
-import numpy as np
-
-from eesmm_keras.exports.format import Format
-
-
-class Frozen(Format):
-    description = "frozen graph"
-    suffix = ".npz"
-
-    def write(self, graph, metadata, path):
-        from tensorflow.python.framework import convert_to_constants as convert
-
-        for variable in graph.variables:
-            variable.assign(variable * SCALE)
-        frozen = convert.convert_variables_to_constants_v2(graph.function.get_concrete_function())
-        names = dict(zip(sorted(graph.outputs), [x.name for x in frozen.outputs], strict=True))
-        text = json.dumps({**metadata, "names": names})
-        blob = frozen.graph.as_graph_def().SerializeToString()
-        np.savez(path, graph=np.frombuffer(blob, np.uint8), metadata=text)
-
-    def run(self, path, batches):
-        import tensorflow as tf
-
-        with np.load(path) as file:
-            blob, names = bytes(file["graph"]), json.loads(str(file["metadata"]))["names"]
-        definition = tf.compat.v1.GraphDef.FromString(blob)
-        wrapped = tf.compat.v1.wrap_function(
-            lambda: tf.import_graph_def(definition, name=""), []
-        )
-        serve = wrapped.prune("images:0", list(names.values()))
-        return {
-            batch: {n: y.numpy() for n, y in zip(names, serve(tf.constant(x)), strict=True)}
-            for batch, x in batches.items()
-        }
-"""
+FROZEN = example("formats/frozen.py")
+# Scales the weights that it writes.
+WRONG = FROZEN.replace(
+    "        frozen = convert",
+    "        for variable in graph.variables:\n"
+    "            variable.assign(variable * 1.5)\n"
+    "        frozen = convert",
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +76,7 @@ def test_every_format_keeps_its_contract(name, model_file, tmp_path):
 def test_a_format_of_ones_own_is_written_run_and_proved_by_the_command(
     plugins, model_file, tmp_path
 ):
-    plugins("frozen", FROZEN.replace("SCALE", "1.0"))
+    plugins("frozen", FROZEN)
     out = tmp_path / "model.npz"
     text = export("--weights", model_file, "--format", "frozen", "--out", out)
     assert "(frozen graph, " in text
@@ -119,7 +89,7 @@ def test_a_format_of_ones_own_is_written_run_and_proved_by_the_command(
 
 
 def test_a_format_that_writes_wrong_numbers_is_refused(plugins, model_file, tmp_path):
-    plugins("wrong", FROZEN.replace("SCALE", "1.5"))
+    plugins("wrong", WRONG)
     out = tmp_path / "model.npz"
     with pytest.raises(ExportError, match="differs from Keras: logits by"):
         export("--weights", model_file, "--format", "wrong", "--out", out)
@@ -131,14 +101,14 @@ def test_a_format_that_leans_on_keras_or_this_package_does_not_run(
     plugins, model_file, tmp_path, module
 ):
     run = "def run(self, path, batches):"
-    text = FROZEN.replace("SCALE", "1.0").replace(run, f"{run}\n        import {module}")
+    text = FROZEN.replace(run, f"{run}\n        import {module}")
     plugins("leaning", text)
     with pytest.raises(ExportError, match=rf"does not run by itself: (?s:.*){module}"):
         export("--weights", model_file, "--format", "leaning", "--out", tmp_path / "m.npz")
 
 
 def test_a_format_of_ones_own_reaches_the_child_process(plugins, model_file, tmp_path):
-    plugins("frozen", FROZEN.replace("SCALE", "1.0"))
+    plugins("frozen", FROZEN)
     assert os.environ["EESMM_PLUGINS"]
     report = export_in_child(
         model_file, "frozen", tmp_path / "model.npz", sample_images=None, tolerance=1e-3
