@@ -16,6 +16,7 @@ RANKS = [
     {"registry"},
     {"ops"},
     {"layers"},
+    {"converters"},
     {"backbones", "decoders"},
     {"methods", "tasks", "data"},
     {"pictures", "saving", "evaluation"},

@@ -1,6 +1,9 @@
 import keras
 
-from eesmm_keras.names import unknown_name
+from eesmm_keras.layers.fixed_positions import FixedPositions
+from eesmm_keras.layers.learned_positions import LearnedPositions
+from eesmm_keras.names import check_choice, unknown_name
+from eesmm_keras.ops.positions import sincos_positions
 
 
 class Backbone(keras.Model):
@@ -51,3 +54,15 @@ def normalization_layer(include, mean, std):
         dtype="float32",
         name="normalization",
     )
+
+
+def positions_layer(kind, grid, dim, dtype):
+    """Absolute positions of the `(rows, cols)` patches of a grid: "sincos", fixed, or "learned".
+
+    Raises:
+        ValueError: another kind.
+    """
+    check_choice("positions", kind, ("sincos", "learned"))
+    if kind == "learned":
+        return LearnedPositions(grid[0] * grid[1], dtype=dtype, name="positions")
+    return FixedPositions(sincos_positions(grid, dim), dtype=dtype, name="positions")

@@ -2,16 +2,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones._base import Backbone, normalization_layer
+from eesmm_keras.backbones._base import Backbone, normalization_layer, positions_layer
 from eesmm_keras.backbones.presets import SWIN_PRESETS
 from eesmm_keras.layers.dropout import Dropout
-from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
 from eesmm_keras.layers.swin_stage import SwinStage
 from eesmm_keras.ops.grouping import GroupPlanner, StageGeometry
 from eesmm_keras.ops.patches import patchify, units_to_nested_patches
-from eesmm_keras.ops.positions import sincos_positions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -43,7 +41,9 @@ class SwinBackbone(Backbone):
         window_size: side of an attention window in tokens. Where a stage's map is not larger than
             that, it is one window without shift. One number, or one a stage.
         shift: whether every second block uses shifted windows.
-        positions: None, or "sincos": fixed absolute positions on the patch tokens (MixMIM).
+        positions: None; or absolute positions on the patch tokens, "sincos", fixed ones (MixMIM), or
+            "learned".
+        norm_epsilon: of all layer normalisations.
         patch_size: side of a patch in pixels.
         mlp_ratio: width of a block's MLP over its input.
         qkv_bias: bias in the query, key and value projections.
@@ -79,6 +79,7 @@ class SwinBackbone(Backbone):
         window_size=7,
         shift=True,
         positions=None,
+        norm_epsilon=1e-5,
         patch_size=4,
         mlp_ratio=4.0,
         qkv_bias=True,
@@ -101,6 +102,7 @@ class SwinBackbone(Backbone):
             "window_size": window_size if isinstance(window_size, int) else tuple(window_size),
             "shift": shift,
             "positions": positions,
+            "norm_epsilon": norm_epsilon,
             "patch_size": patch_size,
             "mlp_ratio": mlp_ratio,
             "qkv_bias": qkv_bias,
@@ -123,8 +125,8 @@ class SwinBackbone(Backbone):
         embedding_drop = Dropout(dropout, dtype=dtype, name="embedding_dropout")
         absolute = None
         if positions:
-            places = sincos_positions((height // patch_size, width // patch_size), embed_dim)
-            absolute = FixedPositions(places, dtype=dtype, name="positions")
+            places = (height // patch_size, width // patch_size)
+            absolute = positions_layer(positions, places, embed_dim, dtype)
         windows = (window_size,) * len(depths) if isinstance(window_size, int) else window_size
         rates = np.linspace(0, drop_path, sum(depths)).tolist()
         stages, mergings, geometry = [], [], []
@@ -147,6 +149,10 @@ class SwinBackbone(Backbone):
                     PatchMerging(kernel_initializer, dtype=dtype, name=f"merging_{number}")
                 )
         norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
+        blocks = [block for stage in stages for block in stage.blocks]
+        of_blocks = [layer for block in blocks for layer in (block.norm1, block.norm2)]
+        for layer in (patch_embedding.norm, norm, *of_blocks, *(m.norm for m in mergings)):
+            layer.epsilon = norm_epsilon
 
         # === Functional model ===
         images = keras.Input(shape=config["image_shape"], name="images")
@@ -255,7 +261,7 @@ class SwinBackbone(Backbone):
         depths = self._config["depths"]
         for part, following in zip(path.split("/"), [*path.split("/")[1:], ""], strict=True):
             kind, _, number = part.rpartition("_")
-            if part == "patch_embedding":
+            if part in ("patch_embedding", "positions"):
                 return 0
             if kind == "stage":
                 return sum(depths[: int(number)]) + int(following.rpartition("_")[2]) + 1
@@ -297,5 +303,7 @@ def _check_sizes(config, stride):
             "window_size must be a number of at least 1, or one such number a stage; got "
             f"{config['window_size']} for {len(config['depths'])} stages."
         )
-    if config["positions"] not in (None, "sincos"):
-        raise ValueError(f"positions must be None or 'sincos', got {config['positions']!r}.")
+    if config["positions"] not in (None, "sincos", "learned"):
+        raise ValueError(
+            f"positions must be None, 'sincos' or 'learned', got {config['positions']!r}."
+        )

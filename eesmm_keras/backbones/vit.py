@@ -2,16 +2,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones._base import Backbone, normalization_layer
+from eesmm_keras.backbones._base import Backbone, normalization_layer, positions_layer
 from eesmm_keras.backbones.presets import VIT_PRESETS
 from eesmm_keras.backbones.swin import IMAGENET_MEAN, IMAGENET_STD
 from eesmm_keras.layers.class_token import ClassToken
-from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.grouping import TokenPlanner
 from eesmm_keras.ops.patches import patchify
-from eesmm_keras.ops.positions import sincos_positions
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -20,14 +18,17 @@ class ViTBackbone(Backbone):
 
     `backbone(images)`: pixel values 0..255 `(B, H, W, 3)` -> the normalised token map
     `(B, H / patch, W / patch, dim)`. `backbone.pooled_output` is its mean; the class token takes part
-    in attention and is left out of both. Fixed sine-cosine positions, pre-normalised blocks, exact
-    GELU. A mask unit is one patch, and every image may have its own mask.
+    in attention and is left out of both. Pre-normalised blocks, exact GELU. A mask unit is one patch,
+    and every image may have its own mask.
 
     Args:
         image_shape: `(height, width, channels)`; multiples of `patch_size`.
         patch_size: side of a patch in pixels.
         dim, depth, num_heads, mlp_ratio: of the transformer.
         class_token: a learned token before the patches, as in MAE.
+        positions: "sincos", fixed ones as in MAE; or "learned", as in the first ViT and DeiT. The class
+            token has none: public weights that give it one have it added at import.
+        norm_epsilon: of all layer normalisations.
         dropout: rate after the MLP's layers. drop_path: stochastic depth rate of the last block.
         include_normalization, mean, std, dtype: see `SwinBackbone`.
 
@@ -52,6 +53,8 @@ class ViTBackbone(Backbone):
         num_heads=3,
         mlp_ratio=4.0,
         class_token=True,
+        positions="sincos",
+        norm_epsilon=1e-6,
         dropout=0.0,
         drop_path=0.0,
         include_normalization=True,
@@ -75,6 +78,8 @@ class ViTBackbone(Backbone):
             "num_heads": num_heads,
             "mlp_ratio": mlp_ratio,
             "class_token": class_token,
+            "positions": positions,
+            "norm_epsilon": norm_epsilon,
             "dropout": dropout,
             "drop_path": drop_path,
             "include_normalization": include_normalization,
@@ -86,7 +91,7 @@ class ViTBackbone(Backbone):
         grid = (height // patch_size, width // patch_size)
         normalization = normalization_layer(include_normalization, mean, std)
         patch_embedding = PatchEmbedding(dim, use_norm=False, dtype=dtype, name="patch_embedding")
-        positions = FixedPositions(sincos_positions(grid, dim), dtype=dtype, name="positions")
+        places = positions_layer(positions, grid, dim, dtype)
         token = ClassToken(dtype=dtype, name="class_token") if class_token else None
         rates = np.linspace(0, drop_path, depth).tolist()
         blocks = [
@@ -97,11 +102,13 @@ class ViTBackbone(Backbone):
             for number in range(depth)
         ]  # fmt: skip
         norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="norm")
+        for layer in (norm, *(n for block in blocks for n in (block.norm1, block.norm2))):
+            layer.epsilon = norm_epsilon
 
         # === Functional model ===
         images = keras.Input(shape=config["image_shape"], name="images")
         x = patch_embedding(patchify(normalization(images), patch_size))
-        x = positions(ops.reshape(x, (-1, grid[0] * grid[1], dim)))
+        x = places(ops.reshape(x, (-1, grid[0] * grid[1], dim)))
         if token:
             x = token(x)
         for block in blocks:
@@ -121,7 +128,7 @@ class ViTBackbone(Backbone):
         self.include_normalization = include_normalization
         self.mean, self.std = config["mean"], config["std"]
         self.normalization, self.patch_embedding = normalization, patch_embedding
-        self.positions, self.class_token = positions, token
+        self.positions, self.class_token = places, token
         self.blocks, self.norm = blocks, norm
         self.pyramid_outputs = {f"P{patch_size.bit_length() - 1}": x}
         self.pooled_output = ops.mean(x, axis=(1, 2))
@@ -170,7 +177,7 @@ class ViTBackbone(Backbone):
         """Depth of a variable for layer-wise learning-rate decay: see `SwinBackbone.depth_of`."""
         for part in path.split("/"):
             kind, _, number = part.rpartition("_")
-            if part in ("patch_embedding", "class_token"):
+            if part in ("patch_embedding", "class_token", "positions"):
                 return 0
             if kind == "block":
                 return int(number) + 1

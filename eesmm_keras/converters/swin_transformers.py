@@ -1,0 +1,57 @@
+from eesmm_keras.converters.simmim_official import simmim_array
+from eesmm_keras.converters.swin_layout import SwinLayout
+
+_BLOCK = "encoder.layers.{a}.blocks.{b}"
+
+
+class SwinTransformers(SwinLayout):
+    """transformers: SwinModel, SwinForImageClassification, SwinForMaskedImageModeling.
+
+    Files that transformers writes (5.23 too) and those on the hub have the older of two spellings; in
+    memory, 5.23 has the newer one.
+    """
+
+    title = "Swin of transformers"
+    anchor = "embeddings.patch_embeddings.projection.weight"
+    renames = (
+        (r"attention\.self\.(query|key|value)\.", lambda m: f"attention.{m[1][0]}_proj."),
+        (r"attention\.self\.relative_position_bias_table",
+         "attention.relative_position_bias.relative_position_bias_table"),
+        (r"attention\.self\.relative_position_index", "attention.relative_position_index"),
+        (r"attention\.output\.dense\.", "attention.o_proj."),
+        (r"intermediate\.dense\.", "mlp.fc1."),
+        (r"(blocks\.\d+\.)output\.dense\.", r"\1mlp.fc2."),
+    )  # fmt: skip
+    names = {
+        "patch_embedding/projection": "embeddings.patch_embeddings.projection",
+        "patch_embedding/norm": "embeddings.norm",
+        "stage_{a}/block_{b}/norm1": f"{_BLOCK}.layernorm_before",
+        "stage_{a}/block_{b}/attention/qkv": tuple(f"{_BLOCK}.attention.{p}_proj" for p in "qkv"),
+        "stage_{a}/block_{b}/attention/projection": f"{_BLOCK}.attention.o_proj",
+        "stage_{a}/block_{b}/attention/relative_position_table": (
+            f"{_BLOCK}.attention.relative_position_bias.relative_position_bias_table"
+        ),
+        "stage_{a}/block_{b}/norm2": f"{_BLOCK}.layernorm_after",
+        "stage_{a}/block_{b}/mlp/expand": f"{_BLOCK}.mlp.fc1",
+        "stage_{a}/block_{b}/mlp/contract": f"{_BLOCK}.mlp.fc2",
+        "merging_{a}/norm": "encoder.layers.{a}.downsample.norm",
+        "merging_{a}/reduction": "encoder.layers.{a}.downsample.reduction",
+        "norm": "layernorm",
+    }
+    outside = {
+        "mask_token": "embeddings.mask_token",
+        "head": "decoder.0",
+        "classifier": "classifier",
+    }
+    stages = r"encoder\.layers\.(\d+)\.blocks\."
+    blocks = r"encoder\.layers\.{}\.blocks\.(\d+)\."
+    positions = "embeddings.position_embeddings"
+    note = "MIT for Microsoft's Swin and SimMIM; other weights on the hub state their own"
+    checked = "transformers 5.23, run"
+
+    def matches(self, names, outer):
+        return "encoder.layers.0.blocks.0.layernorm_before.weight" in names
+
+    def array(self, path, weights):
+        array = super().array(path, weights)
+        return None if array is None else simmim_array(path, array)
