@@ -1,4 +1,4 @@
-"""Makes the files beside it: random weights of other libraries' networks, and what these made of images.
+"""Makes the files beside it: random weights of networks of others, and what these made of images.
 
 Usage: `python make.py CODE`, where the folder CODE holds checkouts of the public repositories
 Swin-Transformer, SimMIM, GreenMIM, MixMIM and mae, with timm 1.0.31, torch and safetensors installed.
