@@ -10,7 +10,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from eesmm_keras.benchmarking.throughput import benchmark
+from eesmm_keras.studies.benchmark.throughput import benchmark
 
 # Every panel varies one thing; the rest is Swin-T, 224 pixels, batch 16.
 BASE = {"backbone": "swin_tiny", "batch": 16, "image_size": 224}
@@ -44,7 +44,7 @@ def measure(out, repeats):
                 runs.append(({**BASE, **change}, ["eesmm"], [value]))
         for settings, names, values in runs:
             table = benchmark(
-                out / "cases", **settings, repeats=repeats, jit="off", peer=False,
+                out / "cases", **settings, repeats=repeats, jit="off",
                 methods=("simmim", *names), say=lambda line: None,
             )  # fmt: skip
             speed = {row["name"]: row for row in table}

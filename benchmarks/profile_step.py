@@ -63,7 +63,7 @@ def main():
     args = parser.parse_args()
 
     from eesmm_keras.backbones import preset_arguments
-    from eesmm_keras.benchmarking.worker import ours
+    from eesmm_keras.studies.benchmark.worker import ours
 
     size = preset_arguments(args.backbone)[1]["image_shape"][0]
     step, _ = ours(

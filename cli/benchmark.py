@@ -37,10 +37,9 @@ from eesmm_keras.cli._options import names_callback
     help="Compiled steps, where the framework leaves a choice.",
 )
 @click.option(
-    "--peer/--no-peer",
-    default=True,
-    show_default=True,
-    help="PyTorch's SimMIM on transformers' Swin.",
+    "--peer",
+    metavar="FILE",
+    help="Another implementation of the dense step, such as benchmarks/simmim_pytorch.py.",
 )
 @click.option(
     "--precision",
@@ -59,13 +58,13 @@ def command(batch_size, **options):  # fmt: skip
     """Images per second of whole training steps, interleaved, against the fastest dense one.
 
     \b
-    eesmm benchmark                                       Swin-T, TensorFlow, with the peer
+    eesmm benchmark                                       Swin-T, TensorFlow
     eesmm benchmark --backbone swin_base --batch-size 16 --methods eesmm,simmim --jit off
-    eesmm benchmark --backends tensorflow,jax,torch --methods eesmm,simmim --no-peer
+    eesmm benchmark --backends tensorflow,jax,torch --methods eesmm,simmim
 
     Each case is a process of its own and takes turns with the first dense one, two seconds or one step
     each.
     """
-    from eesmm_keras.benchmarking.throughput import benchmark
+    from eesmm_keras.studies.benchmark.throughput import benchmark
 
     benchmark(batch=batch_size, say=click.echo, **options)

@@ -28,6 +28,6 @@ def command(trial, thorough, bad_list, recipe, assignments, **options):
     the largest batch that fits, time of an epoch, space for checkpoints.
     """
     settings = settings_from("pretrain", recipe, assignments, **options)
-    from eesmm_keras.doctor.report import doctor
+    from eesmm_keras.studies.doctor.report import doctor
 
     doctor(settings, trial=trial, thorough=thorough, bad_list=bad_list, say=click.echo)

@@ -31,6 +31,7 @@ if keras.backend.backend() == "jax":
 
 # Nothing in these depends on the Keras backend: one run is enough.
 _BACKEND_FREE = (
+    "child_process",
     "architecture", "cluster", "data_augmentation", "data_decoding", "data_index", "data_pipeline",
     "data_bad_files", "data_family", "data_sources", "data_tfds", "untrusted_files",
 )  # fmt: skip

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # A part may import from the parts before it (those of one rank do not know each other).
 RANKS = [
     {"_version", "errors"},
-    {"names", "progress", "quiet"},
+    {"child_process", "names", "progress", "quiet"},
     {"registry"},
     {"ops"},
     {"layers"},
@@ -21,7 +21,8 @@ RANKS = [
     {"methods", "tasks", "data"},
     {"pictures", "saving", "evaluation"},
     {"training"},
-    {"exports", "benchmarking", "comparison", "doctor"},
+    {"benchmarking"},
+    {"exports", "comparison", "studies"},
     {"cli"},
 ]
 # `load_model` must register every public class, the optimizer too.

@@ -8,9 +8,11 @@ import pytest
 
 from conftest import TINY_SWIN, tiny_backbone
 from eesmm_keras import EESMM, GreenMIM, SimMIM, SwinBackbone
-from eesmm_keras.benchmarking import throughput
 from eesmm_keras.benchmarking.macs import backbone_macs, method_macs
 from eesmm_keras.errors import UserError
+from eesmm_keras.studies.benchmark import throughput
+from eesmm_keras.studies.benchmark.cases import Case, make_cases
+from eesmm_keras.studies.benchmark.table import COLUMNS, rows
 
 
 def test_macs_of_swin_follow_the_papers_formula():
@@ -46,22 +48,24 @@ def test_more_images_a_mix_divide_the_cost():
 
 
 def test_cases_and_their_errors():
-    cases = throughput.make_cases(("eesmm:num_mixed=3",), ("tensorflow",), "both", peer=False)
+    cases = make_cases(("eesmm:num_mixed=3",), ("tensorflow",), "both", peer=None)
     assert [(case.method, case.arguments, case.jit) for case in cases] == [
         ("eesmm", {"num_mixed": 3}, False),
         ("eesmm", {"num_mixed": 3}, True),
     ]
     with pytest.raises(UserError, match="Did you mean 'simmim'"):
-        throughput.make_cases(("simim",), ("tensorflow",), "off", peer=False)
+        make_cases(("simim",), ("tensorflow",), "off", peer=None)
     with pytest.raises(UserError, match="Unknown backend"):
-        throughput.make_cases(("simmim",), ("tensorflo",), "off", peer=False)
+        make_cases(("simmim",), ("tensorflo",), "off", peer=None)
+    with pytest.raises(UserError, match=r"no file 'x\.py'"):
+        make_cases(("simmim",), ("tensorflow",), "off", peer="x.py")
     with pytest.raises(UserError, match="Unknown backbone"):
         throughput.benchmark("x", backbone="nothing")
 
 
 def test_ratios_are_against_the_fastest_dense_case():
     def case(name, framework, ratios, macs):
-        return throughput.Case(name, framework, False, ratios=ratios, macs=macs)
+        return Case(name, framework, False, ratios=ratios, macs=macs)
 
     anchor = case("simmim", "tensorflow", [1.0], 8e9)
     anchor.seconds = [4.0, 4.0, 9.0]
@@ -69,31 +73,45 @@ def test_ratios_are_against_the_fastest_dense_case():
         anchor,
         case("simmim", "jax", [2.0, 2.0, 1.0], 8e9),
         case("eesmm", "tensorflow", [6.0, 6.0, 50.0], 2e9),
-        case("peer", "pytorch", [0.5], None),
+        case("peer", "simmim_pytorch", [0.5], None),
     ]
-    table = {(row["name"], row["framework"]): row for row in throughput.rows(cases, anchor, 16)}
+    table = {(row["name"], row["framework"]): row for row in rows(cases, anchor, 16)}
     row = table["eesmm", "tensorflow"]
     assert row["images_per_s"] == 24.0  # 16 images in 4 s, six times as fast
     assert row["ratio_to_fastest_dense"] == 3.0
     assert row["flop_bound"] == 4.0
     assert row["flop_bound_share"] == 0.75
-    assert table["peer", "pytorch"]["ratio_to_fastest_dense"] == 0.25
+    assert table["peer", "simmim_pytorch"]["ratio_to_fastest_dense"] == 0.25
 
 
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
     reason="the benchmark starts its own processes: what runs here does not depend on the backend",
 )
-def test_a_real_run(tmp_path):
+def test_a_real_run_with_a_peer_that_stands_outside_and_fails_once(tmp_path, monkeypatch):
     lines = []
+    monkeypatch.setattr(
+        throughput, "make_cases", lambda *args: [*make_cases(*args), Case("peer", "other", True)]
+    )
+    (tmp_path / "other.py").write_text(
+        "def make_step(spec, images):\n"
+        "    assert images.shape == (4, 32, 32, 3) and spec['encoder']['embed_dim'] == 16\n"
+        "    if spec['jit']:\n"
+        "        raise ValueError('no compiler')\n"
+        "    return images.sum\n"
+    )
     throughput.benchmark(
-        tmp_path, TINY_SWIN, 4, 1, ("eesmm", "simmim"), jit="off", peer=False,
+        tmp_path, TINY_SWIN, 4, 1, ("eesmm", "simmim"), jit="off", peer=tmp_path / "other.py",
         say=lines.append,
     )  # fmt: skip
-    rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
-    assert {row["name"] for row in rows} == {"eesmm", "simmim"}
-    for row in rows:
-        assert set(row) == set(throughput.COLUMNS)
+    found = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    assert {(row["name"], row["framework"], row["jit"]) for row in found} == {
+        ("eesmm", "tensorflow", "False"), ("simmim", "tensorflow", "False"),
+        ("peer", "other", "False"),
+    }  # fmt: skip
+    assert any("peer on other, compiled: left out" in x and "no compiler" in x for x in lines)
+    for row in found:
+        assert set(row) == set(COLUMNS)
         assert float(row["images_per_s"]) > 0
         assert float(row["peak_mb"]) > 100
     assert (tmp_path / "results.md").read_text() in lines[-1] + "\n"

@@ -10,10 +10,10 @@ from PIL import Image
 from conftest import TINY_SWIN
 from eesmm_keras.cli import main as cli
 from eesmm_keras.data.sources import open_source
-from eesmm_keras.doctor import report
-from eesmm_keras.doctor.report import doctor
-from eesmm_keras.doctor.trial import SHARE, find_batch, largest_batch, try_step
 from eesmm_keras.errors import UserError
+from eesmm_keras.studies.doctor import report
+from eesmm_keras.studies.doctor.report import doctor
+from eesmm_keras.studies.doctor.trial import SHARE, find_batch, largest_batch, try_step
 from eesmm_keras.training.settings import resolve
 
 SMALL = {"backbone": TINY_SWIN, "decoder_dim": 32, "decoder_num_heads": 4, "mask_bank_size": 4}

@@ -1,16 +1,11 @@
 """A training step of the chosen setup, tried in a process of its own, and how large a batch fits."""
 
-import json
-import os
 import resource
-import select
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
+from eesmm_keras.child_process import ask, free_memory, serve
 from eesmm_keras.errors import UserError
 
 # Share of the memory that is free which a batch may take; the rest is for the data and for others.
@@ -21,50 +16,23 @@ _SECONDS = 3.0
 _MAX_BATCH = 65536
 
 
-def free_memory():
-    """`(available, total)` bytes of the machine's memory, or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    return values["MemAvailable"], values["MemTotal"]
-
-
 def try_step(settings, batch_size):
     """Time and memory of a step with random images.
 
     Args:
-        settings: dict of settings, see `training.settings.resolve`. batch_size: images a step.
+        settings: dict of settings, see `training.settings.resolve`. batch_size: images per step.
 
     Returns:
         Dict: `batch`, `seconds` (of a step), `first_s` (of the first one, compiling included),
         `peak` and `limit` (bytes of memory; of the accelerator, where `device` is one), `device`,
         `parameters`, `state` (bytes of weights and optimizer). Or `batch` and `failure`.
     """
-    spec = json.dumps({**settings, "batch_size": batch_size})
-    with tempfile.TemporaryFile("w+") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "eesmm_keras.doctor.trial", spec],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        try:
-            while not select.select([child.stdout], [], [], 0.1)[0]:
-                memory = free_memory()
-                if memory and memory[0] < _FREE * memory[1]:
-                    return {"batch": batch_size, "failure": "it takes too much of the memory"}
-            line = child.stdout.readline()
-        finally:
-            child.kill()
-            child.wait()
-        if line:
-            return {"batch": batch_size, **json.loads(line)}
-        log.seek(0)
-        last = (log.read().strip().splitlines() or ["no word"])[-1]
-        return {"batch": batch_size, "failure": f"it ended: {last}"}
+    spec = {**settings, "batch_size": batch_size}
+    try:
+        answer = ask("eesmm_keras.studies.doctor.trial", spec, keep_free=_FREE)
+    except UserError as error:
+        return {"batch": batch_size, "failure": str(error)}
+    return {"batch": batch_size, **answer}
 
 
 def find_batch(settings, batch_size, group, try_step=try_step):
@@ -150,11 +118,8 @@ def _total_gpu_memory():
     return int(output.splitlines()[0]) * 2**20
 
 
-def main():
-    """The child: one setup, a few steps, one line of JSON."""
-    # Only the answer may be on the pipe to the parent.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+def run_trial(spec):
+    """The child: one setup, a few steps; see `try_step`."""
     import keras
     import numpy as np
 
@@ -162,7 +127,7 @@ def main():
     from eesmm_keras.training.schedules import make_optimizer
     from eesmm_keras.training.settings import resolve
 
-    settings = resolve("pretrain", options=json.loads(sys.argv[1]))
+    settings = resolve("pretrain", options=spec)
     keras.config.set_dtype_policy(settings.precision)
     backbone = build_backbone(settings.backbone, settings.image_size)
     model = build_method(settings, backbone)
@@ -179,7 +144,7 @@ def main():
         until = until or time.perf_counter() + _SECONDS
     device, peak, limit = _memory()
     variables = [*model.variables, *optimizer.variables]
-    answer = {
+    return {
         "seconds": statistics.median(seconds[1:]),
         "first_s": seconds[0],
         "device": device,
@@ -188,12 +153,7 @@ def main():
         "parameters": model.count_params(),
         "state": sum(4 * int(np.prod(v.shape)) for v in variables),  # float32 in every policy
     }
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
+    serve(run_trial)

@@ -1,13 +1,14 @@
-"""One case of the benchmark, alone in a process: builds it, then takes a turn a line of input.
+"""One case of the benchmark, alone in a process: builds it, then takes a turn when it is asked to.
 
-A turn is as many steps as fill `TURN` seconds, at least one; the answer is one JSON object a line.
+A turn is as many steps as fill `TURN` seconds, at least one.
 """
 
-import json
-import os
 import resource
-import sys
+import runpy
 import time
+
+from eesmm_keras.child_process import serve
+from eesmm_keras.studies.benchmark.cases import PEER
 
 # Seconds; long enough that a fast case is not measured by its first step after a pause.
 TURN = 2.0
@@ -22,7 +23,7 @@ def make_images(spec):
 
 
 def ours(spec):
-    """One optimisation step of a method of this package: `(step, MACs an image)`."""
+    """One optimisation step of a method of this package: `(step, MACs per image)`."""
     import keras
 
     from eesmm_keras import methods
@@ -42,35 +43,34 @@ def ours(spec):
     return lambda: model.train_on_batch(images), method_macs(model)
 
 
-def main():
-    # Only answers may be on the pipe to the parent.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    spec = json.loads(sys.argv[1])
+def theirs(spec):
+    """One optimisation step of a peer: `make_step(spec, images)` of the file `spec["peer"]`.
 
-    def answer(**values):
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
+    `spec` holds the encoder's arguments (`encoder`), `image_size`, `batch`, `precision` and `jit`
+    (whether the step is to be compiled); `images` are uint8 `(batch, image_size, image_size, 3)`.
+    It returns a function without arguments that does one full step of SimMIM.
+    """
+    return runpy.run_path(spec["peer"])["make_step"](spec, make_images(spec))
 
-    if spec["method"] == "peer":
-        from eesmm_keras.benchmarking.peer import peer
 
-        step, macs = peer(spec), None
+def turns(spec):
+    """What a case took: first its first call, then turn by turn."""
+    if spec["method"] == PEER:
+        step, macs = theirs(spec), None
     else:
         step, macs = ours(spec)
     begin = time.perf_counter()
     step()
-    first = time.perf_counter() - begin
-    answer(first_call_s=first, macs=macs)
-    for _ in sys.stdin:
+    yield {"first_call_s": time.perf_counter() - begin, "macs": macs}
+    while True:
         steps, begin = 0, time.perf_counter()
         while steps == 0 or time.perf_counter() - begin < TURN:
             step()
             steps += 1
         seconds = (time.perf_counter() - begin) / steps
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answer(seconds=seconds, peak_mb=peak)
+        yield {"seconds": seconds, "peak_mb": peak}
 
 
 if __name__ == "__main__":
-    main()
+    serve(turns)

@@ -9,10 +9,10 @@ import numpy as np
 from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.sources import examine, open_source
-from eesmm_keras.doctor.images import decode_all, decode_speed
-from eesmm_keras.doctor.trial import find_batch
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import get as get_method
+from eesmm_keras.studies.doctor.images import decode_all, decode_speed
+from eesmm_keras.studies.doctor.trial import find_batch
 from eesmm_keras.training.bad_images import allowed_bad
 from eesmm_keras.training.settings import as_dict, method_arguments
 

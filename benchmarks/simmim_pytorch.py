@@ -1,21 +1,33 @@
-"""The peer: SimMIM on transformers' Swin in PyTorch, the way a PyTorch user would train it."""
+"""A peer: SimMIM on transformers' Swin in PyTorch, the way a PyTorch user would train it.
 
-from eesmm_keras.backbones.presets import SWIN_PRESETS
-from eesmm_keras.benchmarking.worker import make_images
+eesmm benchmark --peer benchmarks/simmim_pytorch.py
+"""
+
+import math
 
 _DTYPES = {"float32": None, "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 
 
-def peer(spec):
-    """A function that does one full optimisation step of SimMIM with mask ratio 0.6."""
+# ImageNet's, as everywhere.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def make_step(spec, images):
+    """A function that does one full optimisation step of SimMIM with mask ratio 0.6.
+
+    Args:
+        spec: dict with `encoder` (arguments of the Swin), `image_size`, `precision` and `jit`.
+        images: uint8 `(B, H, W, 3)`.
+    """
     import numpy as np
     import torch
     from transformers import SwinConfig, SwinForMaskedImageModeling
 
-    from eesmm_keras.backbones.swin import IMAGENET_MEAN, IMAGENET_STD
-    from eesmm_keras.ops.masking import num_hidden
-
-    preset = SWIN_PRESETS[spec["backbone"]]
+    preset = spec["encoder"]
+    if "window_size" not in preset:
+        raise ValueError(
+            "the peer is a Swin: choose a --backbone that is one, or leave --peer away"
+        )
     size, patch = spec["image_size"], preset.get("patch_size", 4)
     stride = patch * 2 ** (len(preset["depths"]) - 1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,12 +41,10 @@ def peer(spec):
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, weight_decay=0.05, fused=True)
     forward = torch.compile(model) if spec["jit"] else model
-    images = torch.from_numpy(make_images(spec))
-    mean, std = (
-        torch.tensor(x, device=device).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+    images = torch.from_numpy(images)
+    mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (_MEAN, _STD))
     units, repeat = (size // stride) ** 2, stride // patch
-    hidden = num_hidden(units, 0.6, "up")
+    hidden = math.ceil(0.6 * units - 1e-9)  # 0.6 * 5 may be a hair above 3
     rng = np.random.default_rng(0)
     dtype = _DTYPES[spec["precision"]]
     autocast = torch.autocast(device, getattr(torch, dtype or "float32"), enabled=bool(dtype))
