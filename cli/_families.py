@@ -33,6 +33,7 @@ class MemberOf(click.ParamType):
         return f"[{'|'.join(self.names())}]"
 
     def convert(self, value, param, ctx):
-        if value not in self.names():
-            raise UserError(unknown_name(self.family.kind, value, self.names()))
+        name, _, _ = value.partition(":")  # arguments may follow
+        if name not in self.names():
+            raise UserError(unknown_name(self.family.kind, name, self.names()))
         return value

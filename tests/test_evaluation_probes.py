@@ -3,9 +3,15 @@
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from conftest import TINY_SWIN
 from eesmm_keras import SwinBackbone
+from eesmm_keras.backbones import from_preset
+from eesmm_keras.cli import main as cli
+from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation import extract_features, knn_accuracy, linear_probe_accuracy
+from eesmm_keras.evaluation.probes import PROBES, make_probe
 
 
 @pytest.fixture(scope="module")
@@ -86,5 +92,70 @@ def test_bad_features_are_refused(accuracy):
         accuracy(good * np.nan, labels, good, labels)
     with pytest.raises(ValueError, match="same feature size"):
         accuracy(good, labels, good[:, :1], labels)
-    with pytest.raises(ValueError, match="`k` of at least 1"):
+    with pytest.raises(ValueError, match="`k` of at least 1, got 0"):
         knn_accuracy(good, labels, good, labels, k=0)
+
+
+@pytest.mark.parametrize("name", PROBES.names())
+def test_every_probe_tells_two_clusters_apart_and_refuses_what_is_not_finite(name):
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = rng.normal(size=(40, 3)) + 20 * y[:, None] - 10
+    probe = make_probe(name)
+    assert probe.title
+    assert probe.score(x[:20], y[:20], x[20:], y[20:]) == 1.0
+    assert probe.score(x[:20], y[:20], x[20:], 1 - y[20:]) == 0.0
+    x[3, 0] = np.nan
+    with pytest.raises(UserError, match=r"features of 1 of 20 train images are not finite.*NaN"):
+        probe.score(x[:20], y[:20], x[20:], y[20:])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kn", "Unknown probe 'kn'. Did you mean 'knn'"),
+        ("knn:n=3", "Unknown argument of knn 'n'.*Known: k"),
+        ("knn:k=x", "at least 1, got 'x'"),
+        ("linear:c=0", "positive number `c`, got 0"),
+        ("linear:max_iter=0.5", "`max_iter` >= 1, got 0.5"),
+    ],
+)
+def test_a_probe_is_asked_for_by_name_and_arguments(text, message):
+    assert make_probe("knn:k=3").k == 3
+    with pytest.raises(UserError, match=message):
+        make_probe(text)
+
+
+MAJORITY = """
+from eesmm_keras.evaluation.probe import Probe
+
+
+class Majority(Probe):
+    title = "share of the commonest class"
+
+    def score(self, train_x, train_y, test_x, test_y):
+        commonest = max(set(train_y.tolist()), key=train_y.tolist().count)
+        return float((test_y == commonest).mean())
+"""
+
+
+def evaluate(path, mode):
+    arguments = ["evaluate", "--data", "digits", "--weights", str(path), "--mode", mode]
+    return CliRunner().invoke(cli.group, arguments)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="commands compile for minutes there")
+def test_a_probe_of_ones_own_is_one_file_and_weights_with_nan_are_told(tmp_path, monkeypatch):
+    (tmp_path / "probes").mkdir()
+    (tmp_path / "probes" / "majority.py").write_text(MAJORITY)
+    monkeypatch.setenv("EESMM_PLUGINS", str(tmp_path))
+    backbone = from_preset(TINY_SWIN)
+    backbone.save(tmp_path / "encoder.keras")
+    output = evaluate(tmp_path / "encoder.keras", "majority").output
+    assert "share of the commonest class 0.1" in output
+
+    backbone.weights[0].assign(np.full(backbone.weights[0].shape, np.nan))
+    backbone.save(tmp_path / "diverged.keras")
+    error = evaluate(tmp_path / "diverged.keras", "knn").exception
+    assert isinstance(error, UserError)
+    assert "train images are not finite" in str(error)

@@ -26,8 +26,9 @@ def run_cell(spec):
     import keras
 
     from eesmm_keras.data.sources import limit_source, open_source
+    from eesmm_keras.evaluation.probes import make_probe
     from eesmm_keras.training.pretraining import build_backbone
-    from eesmm_keras.training.probing import features_of, score
+    from eesmm_keras.training.probing import features_of
     from eesmm_keras.training.weights import load_backbone
 
     folder = Path(spec["folder"])
@@ -49,7 +50,7 @@ def run_cell(spec):
     # The same images for all seeds: the spread is that of training.
     train, test = (limit_source(source, spec["probe_limit"]) for source in (train, test))
     sets = features_of(backbone, train, test)
-    result["knn"], result["linear"] = score(sets, "knn"), score(sets, "linear")
+    result["knn"], result["linear"] = (make_probe(mode).score(*sets) for mode in ("knn", "linear"))
     for share in spec["label_shares"]:
         result[f"finetune_{share:g}"] = _finetune(spec, folder, weights, share, test)
     return result

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from eesmm_keras.errors import UserError
+
 
 def extract_features(backbone, images, batch_size=64):
     """One feature vector per image, on any Keras backend.
@@ -41,20 +43,24 @@ def check_features(train_x, train_y, test_x, test_y):
     """The four as arrays: features `(N, C)` float32 and labels `(N,)`.
 
     Raises:
-        ValueError: an empty set, features that are not finite, or shapes that do not match.
+        UserError: an empty set, features that are not finite, or shapes that do not match.
     """
     train_x, test_x = np.asarray(train_x, "float32"), np.asarray(test_x, "float32")
     train_y, test_y = np.asarray(train_y), np.asarray(test_y)
     for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
         if x.ndim != 2 or y.shape != x.shape[:1] or not len(x):
-            raise ValueError(
+            raise UserError(
                 f"Expected {name} features (N, C) with labels (N,), N > 0, "
                 f"received shapes {x.shape} and {y.shape}"
             )
-        if not np.isfinite(x).all():
-            raise ValueError(f"The {name} features hold values that are not finite.")
+        bad = int((~np.isfinite(x).all(axis=1)).sum())
+        if bad:
+            raise UserError(
+                f"The features of {bad} of {len(x)} {name} images are not finite: the encoder's "
+                "weights hold NaN or infinity. Take those of a run that did not diverge."
+            )
     if train_x.shape[1] != test_x.shape[1]:
-        raise ValueError(
+        raise UserError(
             f"Expected the same feature size, received {train_x.shape[1]} in training "
             f"and {test_x.shape[1]} in test"
         )

@@ -175,14 +175,13 @@ def accuracy(model, source, batch_size=64):
     return right / seen
 
 
-def evaluate(data, weights, mode="accuracy", split="test", k=20, batch_size=64, **where):
+def evaluate(data, weights, mode="accuracy", split="test", batch_size=64, **where):
     """Accuracy of a run or file on a data set.
 
     Args:
         data, **where (data_dir, max_image_pixels, follow_links): see `open_source`.
         weights: a run's folder or a `.keras` file.
-        mode: "accuracy" of a classifier; "knn" or "linear": of a classifier fitted on the frozen
-            features of the training images.
+        mode: "accuracy" of a classifier; or a probe of its frozen features, see `make_probe`.
         split: "test" or "val".
 
     Returns:
@@ -207,7 +206,7 @@ def evaluate(data, weights, mode="accuracy", split="test", k=20, batch_size=64, 
         return accuracy(model, test, batch_size), len(test), test
     backbone = getattr(model, "backbone", model)
     train = open_source(data, "train", labelled=True, **where)
-    return probe(backbone, train, test, mode, k), len(test), test
+    return probe(backbone, train, test, mode), len(test), test
 
 
 def _some(names):

@@ -3,13 +3,18 @@
 import numpy as np
 
 from eesmm_keras.data.pipeline import evaluation_dataset
-from eesmm_keras.evaluation import extract_features, knn_accuracy, linear_probe_accuracy
+from eesmm_keras.evaluation.features import extract_features
+from eesmm_keras.evaluation.probes import make_probe
 from eesmm_keras.progress import track
 
 
-def probe(backbone, train, test, mode="knn", k=20):
-    """Accuracy 0..1 of kNN or a linear probe on frozen features, fitted on `train`."""
-    return score(features_of(backbone, train, test), mode, k)
+def probe(backbone, train, test, mode="knn"):
+    """What a probe says of the frozen features of two labelled sources.
+
+    Args:
+        mode: of `make_probe`.
+    """
+    return make_probe(mode).score(*features_of(backbone, train, test))
 
 
 def features_of(backbone, train, test):
@@ -22,13 +27,6 @@ def features_of(backbone, train, test):
         sets.append(extract_features(backbone, _noting(labels, batches)))
         sets.append(np.array(labels))
     return sets
-
-
-def score(sets, mode, k=20):
-    """Accuracy 0..1 of kNN ("knn") or a linear probe ("linear") on what `features_of` gave."""
-    if mode == "knn":
-        return knn_accuracy(*sets, k=min(k, len(sets[1])))
-    return linear_probe_accuracy(*sets)
 
 
 def _noting(labels, batches):

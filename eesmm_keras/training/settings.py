@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation.probes import PROBES
 from eesmm_keras.names import parse_yaml, unknown_name
 
 _LARGEST_RECIPE = 2**20
@@ -293,9 +294,8 @@ def _check(settings):
     for name in ("pictures_every", "probe_every"):
         if getattr(settings, name, 1) < 1:
             raise UserError(f"Setting {name} must be at least 1, got {getattr(settings, name)}.")
-    modes = ("knn", "linear")
-    if getattr(settings, "probe_mode", "knn") not in modes:
-        raise UserError(unknown_name("probe_mode", settings.probe_mode, modes))
+    if getattr(settings, "probe_mode", "knn") not in PROBES.names():
+        raise UserError(unknown_name("probe_mode", settings.probe_mode, PROBES.names()))
     policies = ("float32", "mixed_bfloat16", "mixed_float16")
     if settings.precision not in policies:
         raise UserError(unknown_name("precision", settings.precision, policies))

@@ -3,9 +3,25 @@
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
+from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.features import check_features
+from eesmm_keras.evaluation.probe import Probe
 
 TEMPERATURE = 0.07
+
+
+class Knn(Probe):
+    """Accuracy of the votes of the k nearest training images; see `knn_accuracy`."""
+
+    def __init__(self, k=20):
+        self.k = _checked(k)
+
+    @property
+    def title(self):
+        return f"kNN accuracy (k={self.k})"
+
+    def score(self, train_x, train_y, test_x, test_y):
+        return knn_accuracy(train_x, train_y, test_x, test_y, self.k)
 
 
 def knn_accuracy(train_x, train_y, test_x, test_y, k=20):
@@ -24,10 +40,9 @@ def knn_accuracy(train_x, train_y, test_x, test_y, k=20):
         Accuracy, 0 to 1.
 
     Raises:
-        ValueError: `k` below 1, or shapes that do not match.
+        UserError: `k` below 1, features that are not finite, or shapes that do not match.
     """
-    if k < 1:
-        raise ValueError(f"Expected `k` of at least 1, received: {k}")
+    k = _checked(k)
     train_x, train_y, test_x, test_y = check_features(train_x, train_y, test_x, test_y)
     classifier = KNeighborsClassifier(
         n_neighbors=min(k, len(train_x)),
@@ -36,6 +51,12 @@ def knn_accuracy(train_x, train_y, test_x, test_y, k=20):
         weights=_vote_weights,
     )
     return float(classifier.fit(train_x, train_y).score(test_x, test_y))
+
+
+def _checked(k):
+    if type(k) is not int or k < 1:
+        raise UserError(f"kNN takes a whole number `k` of at least 1, got {k!r}.")
+    return k
 
 
 def _vote_weights(cosine_distance):
