@@ -22,6 +22,7 @@ _PUBLIC = {
     "ViTBackbone": "eesmm_keras.backbones.vit",
     "export_model": "eesmm_keras.exports",
     "load_model": "eesmm_keras.saving",
+    "load_weights_from": "eesmm_keras.training.weights",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -1,5 +1,9 @@
 import keras
 
+from eesmm_keras.converters.importing import build_encoder, import_weights
+from eesmm_keras.converters.own_model import OwnWeights
+from eesmm_keras.converters.recognition import open_weights
+from eesmm_keras.converters.source import is_foreign
 from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.learned_positions import LearnedPositions
 from eesmm_keras.names import check_choice, unknown_name
@@ -17,14 +21,35 @@ class Backbone(keras.Model):
 
     @classmethod
     def from_preset(cls, preset, **kwargs):
-        """A backbone of a published size, randomly initialised. `kwargs` override its arguments.
+        """A backbone of a published size, randomly initialised; or of public weights, with these.
+
+        Args:
+            preset: a name of `presets`; or a place of weights, see `docs/weights.md`: a file, a folder
+                or `hf://OWNER/NAME`.
+            kwargs: other arguments than those that the name or the weights stand for.
 
         Raises:
             ValueError: an unknown name; the message lists the known ones.
+            UserError: weights that cannot be read, or are of another kind of encoder.
         """
+        if preset not in cls.presets and is_foreign(preset):
+            return build_encoder(open_weights(preset), cls=cls, **kwargs)[0]
         if preset not in cls.presets:
             raise ValueError(unknown_name("backbone", preset, cls.presets))
         return cls(**{**cls.presets[preset], **kwargs})
+
+    def resized(self, height, width):
+        """The same encoder, with the same weights, for images of another size.
+
+        Where windows or absolute positions depend on the size, theirs are interpolated.
+
+        Raises:
+            ValueError: a size that does not fit the encoder's stride.
+        """
+        shape = (height, width, self.image_shape[2])
+        other = type(self).from_config({**self.get_config(), "image_shape": shape})
+        import_weights(other, OwnWeights(self, self.name))
+        return other
 
     def feature_extractor(self):
         """Model with the same weights: images -> {"pooled", "feature_map", "P2", "P3", ...}."""

@@ -24,11 +24,11 @@ class Geometry:
 
     @classmethod
     def of(cls, arguments):
-        """Of constructor arguments, with all that the encoder has in them."""
+        """Of constructor arguments; what an encoder has none of makes no difference."""
         height, width, channels = arguments["image_shape"]
-        patch = arguments["patch_size"]
-        grid = (height // patch, width // patch)
-        return cls(patch, channels, grid, tuple(arguments["mean"]), tuple(arguments["std"]))
+        patch = arguments.get("patch_size", 1)
+        mean, std = (tuple(arguments.get(name, ())) for name in ("mean", "std"))
+        return cls(patch, channels, (height // patch, width // patch), mean, std)
 
 
 class Adaptation:

@@ -1,6 +1,5 @@
 """Weights of a recognised source into an encoder, or into a model around one."""
 
-import importlib
 import inspect
 
 import numpy as np
@@ -24,13 +23,7 @@ _FIXED = (
 )
 
 
-def encoder_class(weights):
-    """Class of our encoder that a layout fits."""
-    module, _, name = weights.converter.encoder.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def encoder_arguments(where, weights, **changes):
+def encoder_arguments(weights, **changes):
     """Constructor arguments of the encoder that weights fit, with changes.
 
     Where another number of channels is asked for without its mean and deviation, the source's means of
@@ -39,18 +32,21 @@ def encoder_arguments(where, weights, **changes):
     arguments = {**weights.arguments, **changes}
     channels = arguments["image_shape"][2]
     for name in ("mean", "std"):
-        values = weights.arguments.get(name, _default(encoder_class(weights), name))
+        values = weights.arguments.get(name, _default(weights.encoder_class, name))
         if name not in changes and len(values) != channels:
             arguments[name] = (float(np.mean(values)),) * channels
     return arguments
 
 
-def build_encoder(weights, channels="mean", tables="bicubic", min_coverage=0.95, **changes):
+def build_encoder(
+    weights, channels="mean", tables="bicubic", min_coverage=0.95, cls=None, **changes
+):
     """The encoder that weights are of, with them in it.
 
     Args:
         weights: of `open_weights`.
         channels, tables, min_coverage: see `import_weights`.
+        cls: the kind of encoder that is wanted; None: any.
         changes: other constructor arguments than the source's: another `image_shape`, say.
 
     Returns:
@@ -59,10 +55,13 @@ def build_encoder(weights, channels="mean", tables="bicubic", min_coverage=0.95,
     Raises:
         UserError: arguments that do not fit together, or see `import_weights`.
     """
-    cls, arguments = (
-        encoder_class(weights),
-        encoder_arguments(weights.source.where, weights, **changes),
-    )
+    wanted, cls = cls, weights.encoder_class
+    if wanted is not None and not issubclass(cls, wanted):
+        raise UserError(
+            f"{weights.source.where} holds {weights.converter.title}, for a {cls.__name__}, not for a "
+            f"{wanted.__name__}."
+        )
+    arguments = encoder_arguments(weights, **changes)
     try:
         encoder = cls(**arguments)
     except (ValueError, TypeError) as error:
@@ -122,7 +121,7 @@ def import_weights(model, weights, channels="mean", tables="bicubic", min_covera
 
 
 def _check_same_architecture(encoder, weights):
-    where, cls = weights.source.where, encoder_class(weights)
+    where, cls = weights.source.where, weights.encoder_class
     if not isinstance(encoder, cls):
         raise UserError(
             f"{where} holds {weights.converter.title}, for a {cls.__name__}; this encoder is a "

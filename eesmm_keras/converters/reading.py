@@ -5,6 +5,7 @@ Pickles (`.bin`, `.pth`, `.pt`, `.ckpt`) go through `torch.load(weights_only=Tru
 """
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def _read_pickle(path):
             raise _damaged(path, "it is a pointer of Git LFS, not the file itself")
     known = [(_Settings, name) for name in ("argparse.Namespace", "yacs.config.CfgNode")]
     try:
-        with torch.serialization.safe_globals(known):
+        with torch.serialization.safe_globals(known), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             content = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
             )

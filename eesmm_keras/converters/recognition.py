@@ -1,5 +1,6 @@
 """Which layout a source has, and where in it the encoder stands."""
 
+import importlib
 import re
 
 from eesmm_keras.converters import CONVERTERS
@@ -28,6 +29,12 @@ class Weights:
         self.source, self.converter, self.names = source, converter, names
         self.notes, self.used, self.assumed = [], set(), {}
         self.arguments = converter.arguments(self)
+
+    @property
+    def encoder_class(self):
+        """Class of our encoder that the layout fits."""
+        module, _, name = self.converter.encoder.partition(":")
+        return getattr(importlib.import_module(module), name)
 
     def __contains__(self, name):
         return name in self.names

@@ -1,18 +1,23 @@
-"""Encoders out of files, and weights from one encoder into another."""
+"""Models and encoders out of files, and weights from one into another."""
 
-import keras
-
+from eesmm_keras.converters.importing import build_encoder, import_weights
+from eesmm_keras.converters.own_model import OwnWeights
+from eesmm_keras.converters.recognition import open_weights
+from eesmm_keras.converters.source import is_foreign
 from eesmm_keras.errors import UserError
 from eesmm_keras.saving import load_model
+from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.runs import find_model_file
 
 
 def load_checked(where):
-    """Model of a finished run or a `.keras` file.
+    """Model of a finished run or a `.keras` file; or the encoder, or classifier, of public weights.
 
     Raises:
-        UserError: nothing there, not finished, or not readable as a model of this package.
+        UserError: nothing there, not finished, or not readable.
     """
+    if is_foreign(where):
+        return _foreign_model(open_weights(where))
     path = find_model_file(where)
     try:
         return load_model(path, compile=False)
@@ -21,7 +26,13 @@ def load_checked(where):
 
 
 def load_backbone(where):
-    """Encoder of a pre-training model, a classifier or a backbone file; see `load_checked`."""
+    """Encoder of a pre-training model, a classifier, a backbone file or public weights.
+
+    Raises:
+        UserError: see `load_checked`.
+    """
+    if is_foreign(where):
+        return build_encoder(open_weights(where))[0]
     model = load_checked(where)
     backbone = getattr(model, "backbone", model)
     if not hasattr(backbone, "depth_of"):
@@ -29,8 +40,39 @@ def load_backbone(where):
     return backbone
 
 
+def weights_of(where):
+    """What `import_weights` takes, of a run, a `.keras` file or public weights.
+
+    Raises:
+        UserError: see `load_checked`.
+    """
+    return open_weights(where) if is_foreign(where) else OwnWeights(load_checked(where), where)
+
+
+def load_weights_from(model, source, channels="mean", tables="bicubic", min_coverage=0.95):
+    """Start a model from weights: all that fit, adapted to its sizes, or none.
+
+    Args:
+        model: an encoder, a method or a classifier. Beside the encoder, a decoder, mask token or head
+            is taken over where the source has the same, whole.
+        source: a run, a `.keras` file, or public weights, see `docs/weights.md`: a file, a folder or
+            `hf://OWNER/NAME`.
+        channels: for another number of channels: "mean", "repeat" or "first", see
+            `ops.resizing.change_channels`.
+        tables: for other windows: "bicubic" or "geometric", see `ops.resizing.resize_bias_table`.
+        min_coverage: share of the encoder's numbers that must come from the source, 0..1.
+
+    Returns:
+        `converters.report.Report`: what became of each array; `print(report.summary())`.
+
+    Raises:
+        UserError: nothing there, unreadable, another architecture, or less than `min_coverage`.
+    """
+    return import_weights(model, weights_of(source), channels, tables, min_coverage)
+
+
 def copy_weights(source, target, where):
-    """Copy an encoder's weights into another of the same architecture.
+    """Copy an encoder's weights into another of the same architecture; its size may differ.
 
     Args:
         source, target: encoders.
@@ -39,16 +81,22 @@ def copy_weights(source, target, where):
     Raises:
         UserError: another architecture; the message names the first difference.
     """
-    have = {variable.path: variable for variable in source.weights}
-    want = {variable.path: variable for variable in target.weights}
-    for path in sorted(have.keys() | want.keys()):
-        mine, theirs = (
-            tuple(side[path].shape) if path in side else "no such weight" for side in (want, have)
-        )
-        if mine != theirs:
-            raise UserError(
-                f"The weights in {where} are of another architecture: {path} is {theirs} there and "
-                f"{mine} here. Choose the --backbone and --image-size that they were trained with."
-            )
-    for path, variable in want.items():
-        variable.assign(keras.ops.convert_to_numpy(have[path].value))
+    return import_weights(target, OwnWeights(source, where), min_coverage=1.0)
+
+
+def _foreign_model(weights):
+    """A classifier where the weights have a head that ours can be, else the encoder."""
+    encoder, _ = build_encoder(weights)
+    head = weights.converter.array("classifier/kernel", weights)
+    if head is None or head.shape[1] < 2:
+        return encoder
+    names = weights.source.config.get("id2label")
+    names = [names[key] for key in sorted(names, key=int)] if _numbered(names) else None
+    names = names if names and len(set(names)) == head.shape[1] else None
+    model = ImageClassifier(encoder, head.shape[1], names)
+    import_weights(model, weights)
+    return model
+
+
+def _numbered(names):
+    return isinstance(names, dict) and all(str(key).isdigit() for key in names)

@@ -1,0 +1,364 @@
+"""Importing: recognition, wrappers, adaptation, what is refused, and that nothing is half done."""
+
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from conftest import random_images, to_numpy
+from eesmm_keras import MAE, SimMIM, SwinBackbone, ViTBackbone
+from eesmm_keras.converters import CONVERTERS, reading
+from eesmm_keras.converters.converter import Converter
+from eesmm_keras.converters.importing import build_encoder, import_weights
+from eesmm_keras.converters.recognition import open_weights
+from eesmm_keras.converters.source import is_foreign, open_source
+from eesmm_keras.errors import UserError
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("one backend is enough: what is compared is NumPy's", allow_module_level=True)
+
+FOREIGN = Path(__file__).parent / "foreign"
+SWIN, VIT = FOREIGN / "swin_official.safetensors", FOREIGN / "vit_timm.safetensors"
+SHAPE = {"image_shape": (32, 32, 3), "patch_size": 2, "embed_dim": 8, "depths": (2, 1),
+         "num_heads": (1, 2), "window_size": 4}  # fmt: skip
+
+
+def arrays(path):
+    return {name: tensor.array() for name, tensor in reading.read_safetensors(path).items()}
+
+
+def write(path, values, metadata=None):
+    """A `.safetensors` file, by the format's description."""
+    header, body = {"__metadata__": metadata or {"format": "pt"}}, b""
+    for name, value in values.items():
+        data = np.ascontiguousarray(value, "float32").tobytes()
+        header[name] = {
+            "dtype": "F32", "shape": list(value.shape),
+            "data_offsets": [len(body), len(body) + len(data)],
+        }  # fmt: skip
+        body += data
+    text = json.dumps(header).encode()
+    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + body)
+    return str(path)
+
+
+def error_of(function, *args, **kwargs):
+    with pytest.raises(UserError) as caught:
+        function(*args, **kwargs)
+    text = str(caught.value)
+    assert len(text) < 700
+    return text
+
+
+def weights_of(model):
+    return [to_numpy(variable) for variable in model.weights]
+
+
+@pytest.mark.parametrize("name", CONVERTERS.names())
+def test_every_converter_says_what_it_is_and_what_it_was_compared_with(name):
+    converter = CONVERTERS.get(name)()
+    assert isinstance(converter, Converter)
+    for text in (converter.title, converter.anchor, converter.note, converter.checked):
+        assert isinstance(text, str)
+        assert text
+
+
+def test_every_converter_names_all_variables_of_its_encoder():
+    for name in CONVERTERS.names():
+        converter = CONVERTERS.get(name)()
+        if not converter.names:
+            continue
+        encoder = SwinBackbone(**SHAPE) if "swin" in converter.encoder else ViTBackbone(
+            image_shape=(32, 32, 3), dim=8, depth=1, num_heads=1)  # fmt: skip
+        unnamed = [v.path for v in encoder.weights if not converter.theirs(v.path)]
+        assert set(unnamed) <= {"class_token/class_token", "positions/table"}, name
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda k: f"module.{k}",
+        lambda k: f"model.encoder.{k}",
+        lambda k: k if k.startswith("head") else f"backbone.{k}",
+    ],
+)
+def test_wrappers_are_stripped(wrap, tmp_path):
+    plain, _ = build_encoder(open_weights(str(SWIN)))
+    where = write(tmp_path / "w.safetensors", {wrap(k): v for k, v in arrays(SWIN).items()})
+    wrapped, report = build_encoder(open_weights(where))
+    assert report.coverage == 1
+    for mine, theirs in zip(weights_of(wrapped), weights_of(plain), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_pickles_of_training_scripts_are_read_without_running_them(tmp_path):
+    torch = pytest.importorskip("torch")
+    import argparse
+
+    state = {f"module.{k}": torch.from_numpy(v) for k, v in arrays(SWIN).items()}
+    content = {
+        "epoch": 3, "args": argparse.Namespace(lr=0.1, out="x"), "model": state,
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []},
+    }  # fmt: skip
+    torch.save(content, tmp_path / "a.pth")
+    encoder, report = build_encoder(open_weights(str(tmp_path / "a.pth")))
+    assert report.coverage == 1
+    assert report.left_over == ["module.head.bias", "module.head.weight"]
+    for mine, theirs in zip(
+        weights_of(encoder), weights_of(build_encoder(open_weights(str(SWIN)))[0]), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_npz_and_shards(tmp_path):
+    values = arrays(SWIN)
+    np.savez(tmp_path / "w.npz", **values)
+    assert build_encoder(open_weights(str(tmp_path / "w.npz")))[1].coverage == 1
+    folder, names = tmp_path / "sharded", sorted(values)
+    folder.mkdir()
+    files = {"a.safetensors": names[:20], "b.safetensors": names[20:]}
+    for file, keys in files.items():
+        write(folder / file, {key: values[key] for key in keys})
+    index = {"weight_map": {key: file for file, keys in files.items() for key in keys}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert is_foreign(folder)
+    assert build_encoder(open_weights(str(folder)))[1].coverage == 1
+    (folder / "b.safetensors").unlink()
+    assert "b.safetensors is missing" in error_of(open_weights, str(folder))
+    index["weight_map"][names[-1]] = "../w.npz"
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "leads out of its folder" in error_of(open_weights, str(folder))
+
+
+def test_licence_mean_and_deviation_are_the_sources_own(tmp_path):
+    write(tmp_path / "model.safetensors", arrays(SWIN))
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a]\n---\n# A model\n")
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]})
+    )
+    encoder, report = build_encoder(open_weights(str(tmp_path)))
+    assert report.licence_line == report.facts()["licence"] == "apache-2.0"
+    assert (encoder.mean, encoder.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
+    _, report = build_encoder(open_weights(str(SWIN)))
+    assert report.licence_line.startswith("unknown (MIT")
+
+
+def test_an_encoder_with_another_normalisation_gives_the_same_features(tmp_path):
+    encoder, _ = build_encoder(open_weights(str(SWIN)))
+    other = SwinBackbone(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), **SHAPE)
+    report = import_weights(other, str(SWIN))
+    assert sum(row.state == "converted" for row in report.rows) == 2
+    images = random_images(2)
+    np.testing.assert_allclose(to_numpy(other(images)), to_numpy(encoder(images)), atol=1e-4)
+
+
+def test_another_size_another_window_other_channels():
+    encoder, report = build_encoder(
+        open_weights(str(SWIN)), image_shape=(40, 48, 5), window_size=5, patch_size=4,
+        mean=(0.5,) * 5, std=(0.2,) * 5,
+    )  # fmt: skip
+    states = {row.ours: row.state for row in report.rows}
+    assert states["patch_embedding/projection/kernel"] == "converted"
+    assert states["stage_0/block_0/attention/relative_position_table"] == "interpolated"
+    assert report.coverage == 1
+    assert encoder(np.zeros((1, 40, 48, 5), "uint8")).shape == (1, 5, 6, 16)
+    vit, report = build_encoder(open_weights(str(VIT)), image_shape=(32, 40, 3))
+    states = {row.ours: row for row in report.rows}
+    assert states["positions/table"].note == "grid 3x3 to 4x5, bicubic"
+    assert vit(np.zeros((1, 32, 40, 3), "uint8")).shape == (1, 4, 5, 16)
+
+
+def test_tables_the_geometric_way_differ():
+    ways = [build_encoder(open_weights(str(SWIN)), tables=way, window_size=6, image_shape=(48, 48, 3))
+            for way in ("bicubic", "geometric")]  # fmt: skip
+    first, second = (e.stages[0].blocks[0].attention.relative_position_table for e, _ in ways)
+    assert np.abs(to_numpy(first) - to_numpy(second)).max() > 0.01
+
+
+def test_resized_encoders():
+    swin, _ = build_encoder(open_weights(str(SWIN)))
+    same = swin.resized(32, 32)
+    images = random_images(2)
+    np.testing.assert_array_equal(to_numpy(same(images)), to_numpy(swin(images)))
+    # The windows are those of before: a larger map begins with the same ones, but for the shifted.
+    assert swin.resized(48, 64)(np.zeros((1, 48, 64, 3), "uint8")).shape == (1, 12, 16, 16)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        swin.resized(33, 32)
+    vit, _ = build_encoder(open_weights(str(VIT)))
+    assert vit.resized(16, 40)(np.zeros((1, 16, 40, 3), "uint8")).shape == (1, 2, 5, 16)
+
+
+def test_what_does_not_fit_changes_nothing(tmp_path):
+    values = arrays(SWIN)
+    encoder = SwinBackbone(**SHAPE)
+    before = weights_of(encoder)
+    half = {k: v for k, v in values.items() if "fc2" not in k}
+    text = error_of(import_weights, encoder, write(tmp_path / "half.safetensors", half))
+    assert "covers" in text
+    assert "stage_0/block_0/mlp/contract/kernel" in text
+    broken = {**values, "norm.weight": values["norm.weight"] * np.nan}
+    text = error_of(import_weights, encoder, write(tmp_path / "nan.safetensors", broken))
+    assert "not finite" in text
+    for after, earlier in zip(weights_of(encoder), before, strict=True):
+        np.testing.assert_array_equal(after, earlier)
+    report = import_weights(encoder, str(tmp_path / "half.safetensors"), min_coverage=0.5)
+    assert {row.note for row in report.rows if row.state == "missing"} == {"not in the source"}
+    assert "missing          6 arrays" in report.summary()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depths": (2, 2)}, "depths is [2, 1] there and [2, 2] here"),
+        ({"embed_dim": 16, "num_heads": (2, 4)}, "embed_dim is 8 there and 16 here"),
+        ({"num_heads": (2, 2)}, "num_heads is [1, 2] there and [2, 2] here"),
+        ({"positions": "sincos"}, "no absolute positions, and this encoder has sincos"),
+        ({"shift": False}, "shift is True there and False here"),
+    ],
+)
+def test_other_architectures(changes, message):
+    assert message in error_of(import_weights, SwinBackbone(**{**SHAPE, **changes}), str(SWIN))
+
+
+def test_a_vit_is_no_swin():
+    assert "for a ViTBackbone" in error_of(import_weights, SwinBackbone(**SHAPE), str(VIT))
+    assert "not for a SwinBackbone" in error_of(SwinBackbone.from_preset, str(VIT))
+    assert "does not exist" in error_of(SwinBackbone.from_preset, "nothing.safetensors")
+    with pytest.raises(ValueError, match="Did you mean 'swin_tiny'"):
+        SwinBackbone.from_preset("swin_tinny")
+
+
+def test_half_a_decoder_is_not_taken(tmp_path):
+    where = FOREIGN / "mae_official.safetensors"
+    options = {"decoder_dim": 16, "decoder_num_heads": 2, "seed": 0}
+    encoder, _ = build_encoder(open_weights(str(where)))
+    model = MAE(encoder, decoder_depth=2, **options)
+    report = import_weights(model, str(where))
+    decoder = [row for row in report.rows if not row.encoder]
+    assert {row.state for row in decoder} == {"missing"}
+    assert {row.note for row in decoder} == {
+        "not in the source",
+        "the rest of this part does not fit",
+    }
+    rest = import_weights(SimMIM(encoder, seed=0), str(where)).rows
+    assert {row.note for row in rest if not row.encoder} == {"not in the source"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"dist_token": np.zeros((1, 1, 16))}, "more than one token before the patches"),
+        ({"blocks.0.attn.q_norm.weight": np.zeros(8)}, "normalised queries and keys"),
+        ({"blocks.0.attn.relative_position_bias_table": np.zeros((4, 2))}, "relative positions"),
+    ],
+)
+def test_what_our_vit_is_not(extra, message, tmp_path):
+    where = write(tmp_path / "w.safetensors", {**arrays(VIT), **extra})
+    assert message in error_of(open_weights, where)
+
+
+def test_what_our_swin_is_not(tmp_path):
+    values = arrays(SWIN)
+    bare = {k: v for k, v in values.items() if "patch_embed.norm" not in k}
+    assert "no normalisation after the patch" in error_of(
+        open_weights, write(tmp_path / "bare.safetensors", bare)
+    )
+    oblong = {k: v[:28] if "bias_table" in k else v for k, v in values.items()}
+    assert "no square window" in error_of(
+        open_weights, write(tmp_path / "oblong.safetensors", oblong)
+    )
+    gap = {k: v for k, v in values.items() if not k.startswith("layers.0.blocks.0")}
+    assert "of no known layout" in error_of(open_weights, write(tmp_path / "gap.safetensors", gap))
+    dmjd = {
+        "patch_embed1.proj.weight": np.zeros((4, 3, 4, 4)),
+        "blocks1.0.conv1.weight": np.zeros(4),
+    }
+    assert "ConViT" in error_of(open_weights, write(tmp_path / "dmjd.safetensors", dmjd))
+    two = {f"{side}.{k}": v for k, v in values.items() for side in ("student", "teacher")}
+    assert "holds 2 encoders" in error_of(open_weights, write(tmp_path / "two.safetensors", two))
+    write(tmp_path / "model.safetensors", values)
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_act": "relu"}))
+    folder = tmp_path / "relu"
+    folder.mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / name).rename(folder / name)
+    assert "activation 'relu'" in error_of(open_weights, str(folder))
+
+
+class Evil:
+    def __reduce__(self):
+        return (open, ("/tmp/eesmm-was-here", "w"))
+
+
+def damaged_files(folder):
+    whole = SWIN.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    huge = struct.pack("<Q", 2**40) + whole[8:]
+    header = json.loads(whole[8 : 8 + length])
+    name = next(key for key in header if key != "__metadata__")
+    lies = []
+    for change in (
+        {"data_offsets": [0, 2**50]}, {"shape": [-1]}, {"shape": [2**40, 2**40]}, {"dtype": "F4096"},
+        {"data_offsets": "ab"}, {"shape": "none"},
+    ):  # fmt: skip
+        text = json.dumps({**header, name: {**header[name], **change}}).encode()
+        lies.append(struct.pack("<Q", len(text)) + text + whole[8 + length :])
+    deep = b"[" * 100_000
+    contents = {
+        "cut.safetensors": whole[: len(whole) // 2], "short.safetensors": b"abc",
+        "huge.safetensors": huge,
+        "empty.safetensors": b"", "list.safetensors": struct.pack("<Q", 2) + b"[]",
+        "deep.safetensors": struct.pack("<Q", len(deep)) + deep,
+        **{f"lie{i}.safetensors": lie for i, lie in enumerate(lies)},
+        "text.npz": b"no zip", "text.pth": b"no pickle", "empty.bin": b"",
+        "evil.pth": pickle.dumps({"model": Evil()}),
+        "lfs.bin": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return sorted(contents)
+
+
+def test_damaged_files_end_in_one_line_and_run_nothing(tmp_path):
+    pytest.importorskip("torch")
+    import torch
+
+    names = damaged_files(tmp_path)
+    torch.save({"model": Evil()}, tmp_path / "evil2.pth")
+    for name in [*names, "evil2.pth"]:
+        text = error_of(open_source, str(tmp_path / name))
+        assert name in text
+        assert "\n" not in text
+    assert "run code" in error_of(open_source, str(tmp_path / "evil2.pth"))
+    assert not Path("/tmp/eesmm-was-here").exists()
+
+
+def test_the_hub_without_a_network_tells_how_to_fetch_by_hand(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def offline(**kwargs):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(hub, "snapshot_download", offline)
+    text = error_of(open_source, "hf://microsoft/swin-tiny-patch4-window7-224")
+    assert "no route" in text
+    assert "https://huggingface.co/microsoft/swin-tiny-patch4-window7-224/tree/main" in text
+    assert "Expected hf://OWNER/NAME" in error_of(open_source, "hf://../../etc")
+
+
+def test_the_hub_gives_a_folder(monkeypatch, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    write(tmp_path / "model.safetensors", arrays(SWIN))
+    asked = []
+
+    def download(**kwargs):
+        asked.append(kwargs)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert build_encoder(open_weights("hf://a/b@v1"))[1].coverage == 1
+    assert (asked[0]["repo_id"], asked[0]["revision"]) == ("a/b", "v1")
