@@ -7,7 +7,7 @@ from eesmm_keras.cli._options import source_options, where_from
 
 
 @click.command("export")
-@click.option("--weights", required=True, metavar="RUN|FILE")
+@click.option("--weights", required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md.")
 @click.option(
     "--format", "fmt", type=MemberOf("eesmm_keras.exports.formats:FORMATS"), required=True
 )
@@ -34,16 +34,15 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
     from eesmm_keras.quiet import load_backend
 
     load_backend()
-    from eesmm_keras.training.runs import find_model_file
-
-    path = find_model_file(weights)
     from eesmm_keras.exports import export_model
+    from eesmm_keras.training.weights import as_keras_file
 
-    samples = _samples(path, data, where_from(options)) if data else None
-    report = export_model(
-        path, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
-        sample_images=samples, overwrite=overwrite,
-    )  # fmt: skip
+    with as_keras_file(weights, say=click.echo) as path:
+        samples = _samples(path, data, where_from(options)) if data else None
+        report = export_model(
+            path, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
+            sample_images=samples, overwrite=overwrite,
+        )  # fmt: skip
     click.echo(str(report))
 
 

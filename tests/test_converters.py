@@ -68,12 +68,12 @@ def test_every_converter_says_what_it_is_and_what_it_was_compared_with(name):
 
 
 def test_every_converter_names_all_variables_of_its_encoder():
+    swin, vit = SwinBackbone(**SHAPE), ViTBackbone((32, 32, 3), dim=8, depth=1, num_heads=1)
     for name in CONVERTERS.names():
         converter = CONVERTERS.get(name)()
         if not converter.names:
             continue
-        encoder = SwinBackbone(**SHAPE) if "swin" in converter.encoder else ViTBackbone(
-            image_shape=(32, 32, 3), dim=8, depth=1, num_heads=1)  # fmt: skip
+        encoder = swin if "swin" in converter.encoder else vit
         unnamed = [v.path for v in encoder.weights if not converter.theirs(v.path)]
         assert set(unnamed) <= {"class_token/class_token", "positions/table"}, name
 

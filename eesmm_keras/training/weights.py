@@ -1,5 +1,9 @@
 """Models and encoders out of files, and weights from one into another."""
 
+import contextlib
+import tempfile
+from pathlib import Path
+
 from eesmm_keras.converters.importing import build_encoder, import_weights
 from eesmm_keras.converters.own_model import OwnWeights
 from eesmm_keras.converters.recognition import open_weights
@@ -10,19 +14,38 @@ from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.runs import find_model_file
 
 
-def load_checked(where):
+def load_checked(where, say=None):
     """Model of a finished run or a `.keras` file; or the encoder, or classifier, of public weights.
+
+    Args:
+        where: a run, a file, or a place of public weights, see `docs/weights.md`.
+        say: takes a report of what became of public weights; None: nobody reads it.
 
     Raises:
         UserError: nothing there, not finished, or not readable.
     """
     if is_foreign(where):
-        return _foreign_model(open_weights(where))
+        model, report = _foreign_model(open_weights(where))
+        if say:
+            say(report.summary())
+        return model
     path = find_model_file(where)
     try:
         return load_model(path, compile=False)
     except Exception as error:
         raise UserError(f"{path} cannot be read as a Keras model: {error}") from error
+
+
+@contextlib.contextmanager
+def as_keras_file(where, say=None):
+    """Path of a `.keras` file with what `load_checked` gives, while the context is open."""
+    if not is_foreign(where):
+        yield find_model_file(where)
+        return
+    with tempfile.TemporaryDirectory(prefix="eesmm-weights-") as folder:
+        path = Path(folder, "model.keras")
+        load_checked(where, say).save(path)
+        yield path
 
 
 def load_backbone(where):
@@ -85,17 +108,16 @@ def copy_weights(source, target, where):
 
 
 def _foreign_model(weights):
-    """A classifier where the weights have a head that ours can be, else the encoder."""
-    encoder, _ = build_encoder(weights)
+    """`(model, Report)`: a classifier where the weights have a head that ours can be, or an encoder."""
+    encoder, report = build_encoder(weights)
     head = weights.converter.array("classifier/kernel", weights)
     if head is None or head.shape[1] < 2:
-        return encoder
+        return encoder, report
     names = weights.source.config.get("id2label")
     names = [names[key] for key in sorted(names, key=int)] if _numbered(names) else None
     names = names if names and len(set(names)) == head.shape[1] else None
     model = ImageClassifier(encoder, head.shape[1], names)
-    import_weights(model, weights)
-    return model
+    return model, import_weights(model, weights)
 
 
 def _numbered(names):
