@@ -12,19 +12,11 @@ def command(what):
 
 
 def _backbones():
-    from eesmm_keras.backbones.presets import SWIN_PRESETS, VIT_PRESETS
+    from eesmm_keras.backbones import all_presets
 
-    for name, preset in sorted(SWIN_PRESETS.items()):
-        size, window = preset["image_shape"][0], preset["window_size"]
-        depths = "-".join(map(str, preset["depths"]))
-        click.echo(
-            f"{name:22} {size} pixels, window {window}, width {preset['embed_dim']}, blocks {depths}"
-        )
-    for name, preset in VIT_PRESETS.items():
-        size, patch = preset.get("image_shape", (224,))[0], preset.get("patch_size", 16)
-        click.echo(
-            f"{name:22} {size} pixels, patch {patch}, width {preset['dim']}, blocks {preset['depth']}"
-        )
+    for name, (cls, preset) in all_presets().items():
+        arguments = ", ".join(f"{key}={value}" for key, value in preset.items())
+        click.echo(f"{name:22} {cls.__name__}: {arguments}")
 
 
 def _methods():

@@ -24,7 +24,7 @@ def command(weights, images, out, count, seed, **options):
 
     load_backend()
     from eesmm_keras.errors import UserError
-    from eesmm_keras.methods._base import MaskedImageModel
+    from eesmm_keras.methods.method import MaskedImageModel
     from eesmm_keras.pictures import save_grid
     from eesmm_keras.training.weights import load_checked
 

@@ -15,7 +15,7 @@ _PUBLIC = {
     "ImageClassifier": "eesmm_keras.tasks.image_classifier",
     "LayerDecayAdamW": "eesmm_keras.training.optimizer",
     "MAE": "eesmm_keras.methods.mae",
-    "MaskedImageModel": "eesmm_keras.methods._base",
+    "MaskedImageModel": "eesmm_keras.methods.method",
     "MixMIM": "eesmm_keras.methods.mixmim",
     "SimMIM": "eesmm_keras.methods.simmim",
     "SwinBackbone": "eesmm_keras.backbones.swin",

@@ -4,7 +4,7 @@ import importlib
 
 import keras
 
-from eesmm_keras import methods
+from eesmm_keras import backbones, methods
 
 
 def load_model(path, **kwargs):
@@ -17,13 +17,9 @@ def load_model(path, **kwargs):
         **kwargs: for `keras.saving.load_model`.
     """
     # Importing the modules registers their classes.
-    for module in (
-        "backbones.swin",
-        "backbones.vit",
-        "tasks.image_classifier",
-        "training.optimizer",
-    ):
-        importlib.import_module(f"eesmm_keras.{module}")
+    importlib.import_module("eesmm_keras.training.optimizer")
+    importlib.import_module("eesmm_keras.tasks.image_classifier")
+    backbones.encoders()
     for name in methods.names():
         methods.get(name)
     return keras.saving.load_model(path, **kwargs)

@@ -22,6 +22,9 @@ make = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make)
 
 SAME_MACHINE = json.loads((GOLDEN / "machine.json").read_text()) == make.machine()
+# Their encoder has a class token, which that commit decayed by mistake and new runs do not: the first
+# loss is the same, and those after it nearly so. Half-finished runs go on as they began, bit for bit.
+DECAYED_TOKEN = ("mae", "mae_views", "simmim_vit", "dmjd_pixels")
 LOSSES = json.loads((GOLDEN / "losses.json").read_text())
 
 
@@ -57,6 +60,9 @@ def test_a_half_finished_run_goes_on_to_the_weights_that_it_had(name, tmp_path, 
 @pytest.mark.parametrize("case", list(make.LOSSES))
 def test_the_losses_of_twenty_steps_are_those_that_they_were(case, tmp_path):
     found = make.losses(case, tmp_path / "run")
-    if SAME_MACHINE:
+    if case in DECAYED_TOKEN:
+        assert_same(found[0], LOSSES[case][0])
+        np.testing.assert_allclose(found, LOSSES[case], rtol=1e-5)
+    elif SAME_MACHINE:
         assert found == LOSSES[case]
     np.testing.assert_allclose(found, LOSSES[case], rtol=1e-3)

@@ -220,7 +220,7 @@ def test_a_new_method_is_one_file(monkeypatch, tmp_path):
     source = """
 import keras
 from keras import ops
-from eesmm_keras.methods._base import MaskedImageModel
+from eesmm_keras.methods.method import MaskedImageModel
 
 @keras.saving.register_keras_serializable(package="toy")
 class Toy(MaskedImageModel):

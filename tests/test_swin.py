@@ -172,13 +172,13 @@ def test_base_has_the_published_number_of_parameters():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"image_shape": (102, 102, 3)}, "multiple of 4 .*got 102x102"),
+        ({"image_shape": (102, 102, 3)}, "multiple of 4,.*got 102x102"),
         ({"image_shape": (30, 30, 3)}, "Nearest sizes: 28 and 32"),
-        ({"num_heads": (2,)}, "one number a stage"),
+        ({"num_heads": (2,)}, "one number per stage"),
         ({"num_heads": (3, 4)}, "must divide"),
         ({"patch_size": 3, "image_shape": (36, 36, 3)}, "power of two"),
         ({"window_size": 0}, "window_size"),
-        ({"drop_path": 1.5}, "rate"),
+        ({"drop_path": 1.5}, r"drop_path must lie in \[0, 1\)"),
     ],
 )
 def test_sizes_that_do_not_fit(kwargs, message):

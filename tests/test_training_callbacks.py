@@ -50,12 +50,12 @@ def test_learning_rate_warms_up_and_falls():
         warmup_learning_rate=1e-6, warmup_epochs=1,
     )  # fmt: skip
     model = tiny_eesmm()
-    schedule = make_optimizer(settings, model.backbone, steps_per_epoch=20)._learning_rate
+    schedule = make_optimizer(settings, model, steps_per_epoch=20)._learning_rate
     rates = [float(schedule(step)) for step in range(201)]
     assert rates[0] == np.float32(1e-6)
     assert np.argmax(rates) == 20
     np.testing.assert_allclose(rates[20], 1e-3, rtol=1e-5)
     np.testing.assert_allclose(rates[-1], 1e-5, rtol=1e-2)
     settings.warmup_epochs = 9
-    schedule = make_optimizer(settings, model.backbone, steps_per_epoch=20)._learning_rate
+    schedule = make_optimizer(settings, model, steps_per_epoch=20)._learning_rate
     assert np.argmax([float(schedule(step)) for step in range(201)]) == MAX_WARMUP * 200

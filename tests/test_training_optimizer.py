@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import tiny_backbone, to_numpy
-from eesmm_keras.training.optimizer import LayerDecayAdamW, is_decayed, layer_decay_scales
+from eesmm_keras.training.optimizer import UNDECAYED_BEFORE, LayerDecayAdamW, layer_decay_scales
 
 
 def steps(optimizer, variables, gradients):
@@ -25,7 +25,9 @@ def test_equals_torch_with_parameter_groups():
     ]
     gradients = [[rng.normal(size=v.shape).astype("float32") for v in values] for _ in range(4)]
     scales = {variables[0].path: 0.5, variables[1].path: 0.25}
-    optimizer = LayerDecayAdamW(0.1, weight_decay=0.3, lr_scales=scales, epsilon=1e-8)
+    optimizer = LayerDecayAdamW(
+        0.1, weight_decay=0.3, lr_scales=scales, epsilon=1e-8, undecayed=[names[2]]
+    )
     mine = steps(optimizer, variables, gradients)
 
     theirs = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in values]
@@ -43,10 +45,19 @@ def test_equals_torch_with_parameter_groups():
         np.testing.assert_allclose(a, b.detach().numpy(), rtol=2e-4, atol=1e-6)
 
 
-def test_only_kernels_decay():
-    backbone = tiny_backbone()
-    decayed = {variable.name for variable in backbone.variables if is_decayed(variable)}
-    assert decayed == {"kernel"}
+def test_optimizers_of_before_go_on_as_they_began():
+    """Their configuration says nothing of what is not decayed: a class token was."""
+    config = LayerDecayAdamW(0.1, undecayed=["class_token"]).get_config()
+    assert LayerDecayAdamW.from_config(config).undecayed == ("class_token",)
+    del config["undecayed"]
+    assert LayerDecayAdamW.from_config(config).undecayed == UNDECAYED_BEFORE
+    optimizer = LayerDecayAdamW(0.1, weight_decay=0.5, undecayed=["class_token"])
+    variables = [keras.Variable(np.ones((1, 2), "float32"), name="class_token")]
+    zero = [np.zeros((1, 2), "float32")]
+    np.testing.assert_array_equal(steps(optimizer, variables, [zero])[0], 1.0)
+    optimizer.undecayed = UNDECAYED_BEFORE
+    optimizer.apply([keras.ops.convert_to_tensor(zero[0])], variables)
+    np.testing.assert_allclose(to_numpy(variables[0]), 0.95, rtol=1e-6)
 
 
 def test_scales_fall_towards_the_input():

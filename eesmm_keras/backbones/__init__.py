@@ -1,10 +1,35 @@
-"""Encoders, by preset name."""
+"""Encoders, by preset name. An encoder is a module of this package, found by its file name.
+
+The module `NAME.py` (here, or in a folder or package of plug-ins, see `registry`) defines one public
+subclass of `Backbone` with its `presets`; there is no list to edit.
+"""
 
 import inspect
 
-from eesmm_keras.backbones.presets import PRESETS, SWIN_PRESETS
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import split_arguments, unknown_name
+from eesmm_keras.registry import Family
+
+FAMILY = Family(
+    "backbones",
+    "encoder",
+    __name__,
+    contract="eesmm_keras.backbones.backbone:Backbone",
+    shared=("backbone", "constants", "presets"),
+)
+
+
+def encoders():
+    """Classes of all encoders, plug-ins too."""
+    return [FAMILY.get(name) for name in FAMILY.names()]
+
+
+def all_presets():
+    """All presets, sorted: dict from a name to `(class, constructor arguments)`."""
+    found = {}
+    for cls in reversed(encoders()):
+        found.update({name: (cls, arguments) for name, arguments in cls.presets.items()})
+    return dict(sorted(found.items()))
 
 
 def preset_arguments(text):
@@ -21,17 +46,15 @@ def preset_arguments(text):
         UserError: an unknown name or argument; the message lists the known ones.
     """
     name, changes = split_arguments(text)
-    if name not in PRESETS:
-        raise UserError(unknown_name("backbone", name, PRESETS))
-    if name in SWIN_PRESETS:
-        from eesmm_keras.backbones.swin import SwinBackbone as cls
-    else:
-        from eesmm_keras.backbones.vit import ViTBackbone as cls
+    presets = all_presets()
+    if name not in presets:
+        raise UserError(unknown_name("backbone", name, presets))
+    cls, arguments = presets[name]
     known = {key: p.default for key, p in inspect.signature(cls).parameters.items()}
     for key in changes:
         if key not in known or key == "kwargs":
             raise UserError(unknown_name(f"argument of {name}", key, set(known) - {"kwargs"}))
-    return cls, {"image_shape": known["image_shape"], **PRESETS[name], **changes}
+    return cls, {"image_shape": known["image_shape"], **arguments, **changes}
 
 
 def from_preset(name, **kwargs):

@@ -1,4 +1,4 @@
-"""Published encoder sizes as plain constructor arguments. Weights are not part of a preset."""
+"""Published sizes of Swin as plain constructor arguments. Weights are not part of a preset."""
 
 _SWIN = {
     "tiny": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
@@ -58,23 +58,6 @@ def _swin_presets():
 
 
 SWIN_PRESETS = _swin_presets()
-
-VIT_PRESETS = {
-    # Widths, blocks and heads of DeiT and MAE.
-    "vit_tiny": {"dim": 192, "depth": 12, "num_heads": 3},
-    "vit_small": {"dim": 384, "depth": 12, "num_heads": 6},
-    "vit_base": {"dim": 768, "depth": 12, "num_heads": 12},
-    "vit_large": {"dim": 1024, "depth": 24, "num_heads": 16},
-    # For small images: mask units of 4 and 8 pixels.
-    "vit_mini_32": {
-        "image_shape": (32, 32, 3), "patch_size": 4, "dim": 192, "depth": 6, "num_heads": 6,
-    },
-    "vit_mini_64": {
-        "image_shape": (64, 64, 3), "patch_size": 8, "dim": 192, "depth": 6, "num_heads": 6,
-    },
-}  # fmt: skip
-
-PRESETS = {**SWIN_PRESETS, **VIT_PRESETS}
 
 
 def default_backbone(data):

@@ -2,17 +2,23 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones._base import Backbone, normalization_layer, positions_layer
+from eesmm_keras.backbones._swin_checks import check_blocks, check_stages, check_windows
+from eesmm_keras.backbones.backbone import (
+    Backbone,
+    check_images,
+    dtype_name,
+    normalization_layer,
+    positions_layer,
+)
+from eesmm_keras.backbones.constants import IMAGENET_MEAN, IMAGENET_STD
 from eesmm_keras.backbones.presets import SWIN_PRESETS
+from eesmm_keras.checks import check_number
 from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
 from eesmm_keras.layers.swin_stage import SwinStage
-from eesmm_keras.ops.grouping import GroupPlanner, StageGeometry
+from eesmm_keras.ops.grouping import GroupPlanner, attention_pairs, stage_geometries
 from eesmm_keras.ops.patches import patchify, units_to_nested_patches
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -60,7 +66,8 @@ class SwinBackbone(Backbone):
         dtype: dtype policy of the layers; None takes the global one, at loading too.
 
     Raises:
-        ValueError: sizes that don't fit together.
+        ValueError: an argument of the wrong kind or out of range (see `checks`), or sizes that don't
+            fit together.
 
     Example:
         >>> backbone = SwinBackbone.from_preset("swin_tiny")
@@ -69,122 +76,73 @@ class SwinBackbone(Backbone):
     """
 
     presets = SWIN_PRESETS
+    takes_sides = True
+    no_weight_decay = ("relative_position_table", "table")
 
     def __init__(
-        self,
-        image_shape=(224, 224, 3),
-        embed_dim=96,
-        depths=(2, 2, 6, 2),
-        num_heads=(3, 6, 12, 24),
-        window_size=7,
-        shift=True,
-        positions=None,
-        norm_epsilon=1e-5,
-        patch_size=4,
-        mlp_ratio=4.0,
-        qkv_bias=True,
-        dropout=0.0,
-        attention_dropout=0.0,
-        drop_path=0.0,
-        kernel_initializer=None,
-        include_normalization=True,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        dtype=None,
-        name=None,
+        self, image_shape=(224, 224, 3), embed_dim=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24),
+        window_size=7, shift=True, positions=None, norm_epsilon=1e-5, patch_size=4, mlp_ratio=4.0,
+        qkv_bias=True, dropout=0.0, attention_dropout=0.0, drop_path=0.0, kernel_initializer=None,
+        include_normalization=True, mean=IMAGENET_MEAN, std=IMAGENET_STD, dtype=None, name=None,
         **kwargs,
-    ):
-        config = {
-            "image_shape": tuple(image_shape),
-            "embed_dim": embed_dim,
-            "depths": tuple(depths),
-            "num_heads": tuple(num_heads),
-            "window_size": window_size if isinstance(window_size, int) else tuple(window_size),
-            "shift": shift,
-            "positions": positions,
-            "norm_epsilon": norm_epsilon,
-            "patch_size": patch_size,
-            "mlp_ratio": mlp_ratio,
-            "qkv_bias": qkv_bias,
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "drop_path": drop_path,
-            "kernel_initializer": kernel_initializer,
-            "include_normalization": include_normalization,
-            "mean": tuple(mean),
-            "std": tuple(std),
-            "dtype": None if dtype is None else keras.dtype_policies.get(dtype).name,
-        }
-        stride = patch_size * 2 ** (len(depths) - 1)
-        _check_sizes(config, stride)
-        height, width, _ = config["image_shape"]
+    ):  # fmt: skip
+        stride = check_stages(embed_dim, depths, num_heads, patch_size, mlp_ratio)
+        windows = check_windows(window_size, len(depths))
+        image_shape, mean, std = check_images(image_shape, stride, include_normalization, mean, std)
+        check_blocks(shift, qkv_bias, positions, dropout, attention_dropout, drop_path)
+        check_number("norm_epsilon", norm_epsilon, 0, 1)
 
         # === Layers ===
+        geometry = stage_geometries(image_shape, patch_size, embed_dim, depths, windows, shift)
         normalization = normalization_layer(include_normalization, mean, std)
-        patch_embedding = PatchEmbedding(embed_dim, dtype=dtype, name="patch_embedding")
+        patch_embedding = PatchEmbedding(
+            dim=embed_dim, norm_epsilon=norm_epsilon, dtype=dtype, name="patch_embedding"
+        )
         embedding_drop = Dropout(dropout, dtype=dtype, name="embedding_dropout")
         absolute = None
         if positions:
-            places = (height // patch_size, width // patch_size)
+            places = (geometry[0].height, geometry[0].width)
             absolute = positions_layer(positions, places, embed_dim, dtype)
-        windows = (window_size,) * len(depths) if isinstance(window_size, int) else window_size
-        rates = np.linspace(0, drop_path, sum(depths)).tolist()
-        stages, mergings, geometry = [], [], []
-        for number, depth in enumerate(depths):
-            cell = patch_size * 2**number
-            rows, cols, dim = height // cell, width // cell, embed_dim * 2**number
-            first = sum(depths[:number])
-            stages.append(
-                SwinStage(
-                    rows, cols, dim, depth, num_heads[number], windows[number],
-                    rates[first : first + depth], mlp_ratio, qkv_bias, dropout, attention_dropout,
-                    shift, kernel_initializer, dtype=dtype, name=f"stage_{number}",
-                )
-            )  # fmt: skip
-            geometry.append(
-                StageGeometry(rows, cols, stride // cell, windows[number], dim, depth, shift)
-            )
-            if number < len(depths) - 1:
-                mergings.append(
-                    PatchMerging(kernel_initializer, dtype=dtype, name=f"merging_{number}")
-                )
-        norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
-        blocks = [block for stage in stages for block in stage.blocks]
-        of_blocks = [layer for block in blocks for layer in (block.norm1, block.norm2)]
-        for layer in (patch_embedding.norm, norm, *of_blocks, *(m.norm for m in mergings)):
-            layer.epsilon = norm_epsilon
+        shared = {
+            "kernel_initializer": kernel_initializer,
+            "norm_epsilon": norm_epsilon,
+            "dtype": dtype,
+        }
+        stages = _make_stages(
+            geometry, num_heads, drop_path, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, dropout=dropout,
+            attention_dropout=attention_dropout, **shared,
+        )  # fmt: skip
+        mergings = [PatchMerging(name=f"merging_{i}", **shared) for i in range(len(depths) - 1)]
+        norm = keras.layers.LayerNormalization(epsilon=norm_epsilon, dtype=dtype, name="norm")
 
         # === Functional model ===
-        images = keras.Input(shape=config["image_shape"], name="images")
+        images = keras.Input(shape=image_shape, name="images")
         x = patch_embedding(patchify(normalization(images), patch_size))
         x = embedding_drop(_add_positions(absolute, x))
-        pyramid = {}
-        first_level = patch_size.bit_length() - 1
-        for number, stage in enumerate(stages):
-            x = stage(x)
-            if number < len(depths) - 1:
-                pyramid[f"P{first_level + number}"] = x
-                x = mergings[number](x)
-        x = norm(x)
-        pyramid[f"P{first_level + len(depths) - 1}"] = x
-        super().__init__(inputs=images, outputs=x, name=name or "swin_backbone", **kwargs)
+        maps = _maps(x, stages, mergings, norm)
+        super().__init__(inputs=images, outputs=maps[-1], name=name or "swin_backbone", **kwargs)
 
         # === Config ===
-        self._config = config
-        self.image_shape = config["image_shape"]
-        self.patch_size, self.embed_dim = patch_size, embed_dim
-        self.stride = stride
-        self.grid = (height // stride, width // stride)
-        self.num_features = embed_dim * 2 ** (len(depths) - 1)
-        self.include_normalization = include_normalization
-        self.mean, self.std = config["mean"], config["std"]
-        self.normalization = normalization
-        self.patch_embedding, self.embedding_drop = patch_embedding, embedding_drop
-        self.positions = absolute
+        self.image_shape, self.patch_size, self.embed_dim = image_shape, patch_size, embed_dim
+        self.depths, self.num_heads = tuple(depths), tuple(num_heads)
+        self.window_size = window_size if isinstance(window_size, int) else windows
+        self.shift, self.positions, self.mlp_ratio = shift, positions, mlp_ratio
+        self.qkv_bias, self.dropout, self.attention_dropout = qkv_bias, dropout, attention_dropout
+        self.drop_path, self.kernel_initializer = drop_path, kernel_initializer
+        self.norm_epsilon = norm_epsilon
+        self.include_normalization, self.mean, self.std = include_normalization, mean, std
+        self.dtype_name = dtype_name(dtype)
+
+        # === The contract, and parts ===
+        self.geometry = geometry
+        self.stride, self.grid = stride, (geometry[-1].height, geometry[-1].width)
+        self.num_features, self.num_blocks = geometry[-1].dim, sum(depths)
+        level = patch_size.bit_length() - 1
+        self.pyramid_outputs = {f"P{level + number}": x for number, x in enumerate(maps)}
+        self.pooled_output = ops.mean(maps[-1], axis=(1, 2))
+        self.normalization, self.patch_embedding = normalization, patch_embedding
+        self.embedding_drop, self.absolute_positions = embedding_drop, absolute
         self.stages, self.mergings, self.norm = stages, mergings, norm
-        self.geometry = tuple(geometry)
-        self.pyramid_outputs = pyramid
-        self.pooled_output = ops.mean(x, axis=(1, 2))
 
     def encode_visible(self, units, plan, training=False):
         """Encode visible mask units only: the fast path of masked image modelling.
@@ -202,8 +160,9 @@ class SwinBackbone(Backbone):
         x = units_to_nested_patches(units, self.stride, self.patch_size)
         x = self.patch_embedding(x)
         if self.positions:
-            x = self.positions(x, places=plan["tokens"])
-        return self._run(self.embedding_drop(x, training=training), plan, None, training)
+            x = self.absolute_positions(x, places=plan["tokens"])
+        x = self.embedding_drop(x, training=training)
+        return self._run(x, plan=plan, training=training)
 
     def embed(self, pixels):
         """Patch tokens `(B, H / patch, W / patch, dim)` of *normalised* pixels, no positions yet."""
@@ -220,10 +179,10 @@ class SwinBackbone(Backbone):
         Returns:
             `(B, H / stride, W / stride, C)`.
         """
-        x = self.embedding_drop(_add_positions(self.positions, x), training=training)
-        return self._run(x, None, side, training)
+        x = self.embedding_drop(_add_positions(self.absolute_positions, x), training=training)
+        return self._run(x, side=side, training=training)
 
-    def _run(self, x, plan, side, training):
+    def _run(self, x, plan=None, side=None, training=False):
         for number, stage in enumerate(self.stages):
             groups = None if plan is None else plan[f"stage_{number}"]
             sides = None
@@ -241,12 +200,9 @@ class SwinBackbone(Backbone):
         Args:
             examples: sequence of int arrays of visible units, all of one length.
         """
-        return GroupPlanner(self.geometry, self.grid, examples, tokens=bool(self.positions))
-
-    @property
-    def num_blocks(self):
-        """Number of attention blocks of all stages."""
-        return sum(self._config["depths"])
+        return GroupPlanner(
+            stages=self.geometry, grid=self.grid, examples=examples, tokens=bool(self.positions)
+        )
 
     def depth_of(self, path):
         """Depth of a variable for layer-wise learning-rate decay (Bao et al., 2021).
@@ -258,7 +214,7 @@ class SwinBackbone(Backbone):
             0 for the patch embedding, i for what belongs to block i = 1 ... `num_blocks` (a patch
             merging belongs to the block before it), `num_blocks + 1` for the final norm.
         """
-        depths = self._config["depths"]
+        depths = self.depths
         for part, following in zip(path.split("/"), [*path.split("/")[1:], ""], strict=True):
             kind, _, number = part.rpartition("_")
             if part in ("patch_embedding", "positions"):
@@ -269,6 +225,45 @@ class SwinBackbone(Backbone):
                 return sum(depths[: int(number) + 1])
         return self.num_blocks + 1
 
+    def macs(self, visible=None):
+        """See `Backbone.macs`."""
+        units = np.arange(self.grid[0] * self.grid[1]) if visible is None else np.asarray(visible)
+        pixels = self.patch_size**2 * self.image_shape[-1]
+        total = len(units) * self.geometry[0].side ** 2 * pixels * self.embed_dim
+        for number, stage in enumerate(self.geometry):
+            tokens, dim = len(units) * stage.side**2, stage.dim
+            mlp = 2 * int(dim * self.mlp_ratio)
+            total += stage.depth * tokens * dim * (4 * dim + mlp)
+            total += 2 * dim * attention_pairs(units, self.grid[1], stage)
+            if number < len(self.geometry) - 1:
+                total += tokens // 4 * (4 * dim) * (2 * dim)
+        return total
+
+
+def _make_stages(geometry, num_heads, drop_path, **options):
+    """The `SwinStage` of each `StageGeometry`; drop rates grow linearly over all blocks."""
+    rates = np.linspace(0, drop_path, sum(stage.depth for stage in geometry)).tolist()
+    stages = []
+    for number, stage in enumerate(geometry):
+        first = sum(before.depth for before in geometry[:number])
+        stages.append(
+            SwinStage(
+                height=stage.height, width=stage.width, dim=stage.dim, depth=stage.depth,
+                window=stage.window, shift=stage.shift, num_heads=num_heads[number],
+                drop_path=rates[first : first + stage.depth], name=f"stage_{number}", **options,
+            )
+        )  # fmt: skip
+    return stages
+
+
+def _maps(x, stages, mergings, norm):
+    """The map of every stage, before it is merged; the last one normalised."""
+    maps = []
+    for stage, merging in zip(stages, mergings, strict=False):
+        maps.append(stage(x))
+        x = merging(maps[-1])
+    return [*maps, norm(stages[-1](x))]
+
 
 def _add_positions(positions, x):
     """Absolute positions, if any, on a map `(B, H, W, C)`."""
@@ -277,33 +272,3 @@ def _add_positions(positions, x):
     return ops.reshape(
         positions(ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))), (-1, *x.shape[1:])
     )
-
-
-def _check_sizes(config, stride):
-    height, width, _ = config["image_shape"]
-    if height % stride or width % stride or not height or not width:
-        below = max(stride, height // stride * stride)
-        raise ValueError(
-            f"The image size must be a multiple of {stride} (patch size "
-            f"{config['patch_size']} x {stride // config['patch_size']}), got {height}x{width}. "
-            f"Nearest sizes: {below} and {below + stride}."
-        )
-    if len(config["num_heads"]) != len(config["depths"]):
-        raise ValueError(
-            f"num_heads needs one number a stage: {len(config['depths'])} stages in "
-            f"depths={config['depths']}, got num_heads={config['num_heads']}."
-        )
-    if config["patch_size"] & (config["patch_size"] - 1):
-        raise ValueError(f"patch_size must be a power of two, got {config['patch_size']}.")
-    windows = config["window_size"]
-    if isinstance(windows, int):
-        windows = (windows,) * len(config["depths"])
-    if min(windows) < 1 or len(windows) != len(config["depths"]):
-        raise ValueError(
-            "window_size must be a number of at least 1, or one such number a stage; got "
-            f"{config['window_size']} for {len(config['depths'])} stages."
-        )
-    if config["positions"] not in (None, "sincos", "learned"):
-        raise ValueError(
-            f"positions must be None, 'sincos' or 'learned', got {config['positions']!r}."
-        )

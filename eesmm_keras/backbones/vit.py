@@ -2,14 +2,43 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones._base import Backbone, normalization_layer, positions_layer
-from eesmm_keras.backbones.presets import VIT_PRESETS
-from eesmm_keras.backbones.swin import IMAGENET_MEAN, IMAGENET_STD
+from eesmm_keras.backbones.backbone import (
+    Backbone,
+    check_images,
+    dtype_name,
+    normalization_layer,
+    positions_layer,
+)
+from eesmm_keras.backbones.constants import IMAGENET_MEAN, IMAGENET_STD
+from eesmm_keras.checks import (
+    MAX_SIDE,
+    check_choice,
+    check_flag,
+    check_number,
+    check_rate,
+    check_transformer,
+    check_whole,
+)
 from eesmm_keras.layers.class_token import ClassToken
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.grouping import TokenPlanner
 from eesmm_keras.ops.patches import patchify
+
+PRESETS = {
+    # Widths, blocks and heads of DeiT and MAE.
+    "vit_tiny": {"dim": 192, "depth": 12, "num_heads": 3},
+    "vit_small": {"dim": 384, "depth": 12, "num_heads": 6},
+    "vit_base": {"dim": 768, "depth": 12, "num_heads": 12},
+    "vit_large": {"dim": 1024, "depth": 24, "num_heads": 16},
+    # For small images: mask units of 4 and 8 pixels.
+    "vit_mini_32": {
+        "image_shape": (32, 32, 3), "patch_size": 4, "dim": 192, "depth": 6, "num_heads": 6,
+    },
+    "vit_mini_64": {
+        "image_shape": (64, 64, 3), "patch_size": 8, "dim": 192, "depth": 6, "num_heads": 6,
+    },
+}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -33,7 +62,8 @@ class ViTBackbone(Backbone):
         include_normalization, mean, std, dtype: see `SwinBackbone`.
 
     Raises:
-        ValueError: sizes that don't fit together.
+        ValueError: an argument of the wrong kind or out of range (see `checks`), or sizes that don't
+            fit together.
 
     Example:
         >>> backbone = ViTBackbone.from_preset("vit_tiny")
@@ -41,97 +71,74 @@ class ViTBackbone(Backbone):
         (1, 14, 14, 192)
     """
 
-    presets = VIT_PRESETS
+    presets = PRESETS
     per_image_masks = True
+    no_weight_decay = ("class_token", "table")
 
     def __init__(
-        self,
-        image_shape=(224, 224, 3),
-        patch_size=16,
-        dim=192,
-        depth=12,
-        num_heads=3,
-        mlp_ratio=4.0,
-        class_token=True,
-        positions="sincos",
-        norm_epsilon=1e-6,
-        dropout=0.0,
-        drop_path=0.0,
-        include_normalization=True,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        dtype=None,
-        name=None,
-        **kwargs,
-    ):
-        height, width, _ = image_shape
-        if height % patch_size or width % patch_size or not height or not width:
-            raise ValueError(
-                f"The image size must be a multiple of the patch size {patch_size}, got "
-                f"{height}x{width}."
-            )
-        config = {
-            "image_shape": tuple(image_shape),
-            "patch_size": patch_size,
-            "dim": dim,
-            "depth": depth,
-            "num_heads": num_heads,
-            "mlp_ratio": mlp_ratio,
-            "class_token": class_token,
-            "positions": positions,
-            "norm_epsilon": norm_epsilon,
-            "dropout": dropout,
-            "drop_path": drop_path,
-            "include_normalization": include_normalization,
-            "mean": tuple(mean),
-            "std": tuple(std),
-            "dtype": None if dtype is None else keras.dtype_policies.get(dtype).name,
-        }
+        self, image_shape=(224, 224, 3), patch_size=16, dim=192, depth=12, num_heads=3,
+        mlp_ratio=4.0, class_token=True, positions="sincos", norm_epsilon=1e-6, dropout=0.0,
+        drop_path=0.0, include_normalization=True, mean=IMAGENET_MEAN, std=IMAGENET_STD, dtype=None,
+        name=None, **kwargs,
+    ):  # fmt: skip
+        check_whole("patch_size", patch_size, 1, MAX_SIDE)
+        image_shape, mean, std = check_images(
+            image_shape, patch_size, include_normalization, mean, std
+        )
+        check_transformer(dim, depth, num_heads, mlp_ratio)
+        check_flag("class_token", class_token)
+        check_choice("positions", positions, ("sincos", "learned"))
+        check_number("norm_epsilon", norm_epsilon, 0, 1)
+        check_rate("dropout", dropout)
+        check_rate("drop_path", drop_path)
+
         # === Layers ===
-        grid = (height // patch_size, width // patch_size)
+        grid = (image_shape[0] // patch_size, image_shape[1] // patch_size)
         normalization = normalization_layer(include_normalization, mean, std)
-        patch_embedding = PatchEmbedding(dim, use_norm=False, dtype=dtype, name="patch_embedding")
-        places = positions_layer(positions, grid, dim, dtype)
+        patch_embedding = PatchEmbedding(
+            dim=dim, use_norm=False, dtype=dtype, name="patch_embedding"
+        )
+        absolute = positions_layer(positions, grid, dim, dtype)
         token = ClassToken(dtype=dtype, name="class_token") if class_token else None
         rates = np.linspace(0, drop_path, depth).tolist()
         blocks = [
             TransformerBlock(
-                dim, num_heads, mlp_ratio, dropout, rates[number], dtype=dtype,
+                dim=dim, num_heads=num_heads, mlp_ratio=mlp_ratio, dropout=dropout,
+                drop_path=rates[number], norm_epsilon=norm_epsilon, dtype=dtype,
                 name=f"block_{number}",
             )
             for number in range(depth)
         ]  # fmt: skip
-        norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="norm")
-        for layer in (norm, *(n for block in blocks for n in (block.norm1, block.norm2))):
-            layer.epsilon = norm_epsilon
+        norm = keras.layers.LayerNormalization(epsilon=norm_epsilon, dtype=dtype, name="norm")
 
         # === Functional model ===
-        images = keras.Input(shape=config["image_shape"], name="images")
+        images = keras.Input(shape=image_shape, name="images")
         x = patch_embedding(patchify(normalization(images), patch_size))
-        x = places(ops.reshape(x, (-1, grid[0] * grid[1], dim)))
+        x = absolute(ops.reshape(x, (-1, grid[0] * grid[1], dim)))
         if token:
             x = token(x)
         for block in blocks:
             x = block(x)
-        x = norm(x)[:, int(class_token) :]
-        x = ops.reshape(x, (-1, *grid, dim))
+        x = ops.reshape(norm(x)[:, int(class_token) :], (-1, *grid, dim))
         super().__init__(inputs=images, outputs=x, name=name or "vit_backbone", **kwargs)
 
         # === Config ===
-        self._config = config
-        self.image_shape = config["image_shape"]
-        self.patch_size = self.stride = patch_size
-        self.grid = grid
+        self.image_shape, self.patch_size = image_shape, patch_size
+        self.dim, self.depth, self.num_heads, self.mlp_ratio = dim, depth, num_heads, mlp_ratio
+        self.class_token, self.positions = class_token, positions
+        self.norm_epsilon, self.dropout, self.drop_path = norm_epsilon, dropout, drop_path
+        self.include_normalization, self.mean, self.std = include_normalization, mean, std
+        self.dtype_name = dtype_name(dtype)
+
+        # === The contract, and parts ===
+        self.stride, self.grid = patch_size, grid
         self.embed_dim = self.num_features = dim
-        self.num_blocks = depth
-        self.num_prefix_tokens = int(class_token)
-        self.include_normalization = include_normalization
-        self.mean, self.std = config["mean"], config["std"]
-        self.normalization, self.patch_embedding = normalization, patch_embedding
-        self.positions, self.class_token = places, token
-        self.blocks, self.norm = blocks, norm
+        self.num_blocks, self.num_prefix_tokens = depth, int(class_token)
         self.pyramid_outputs = {f"P{patch_size.bit_length() - 1}": x}
         self.pooled_output = ops.mean(x, axis=(1, 2))
+        self.normalization, self.patch_embedding = normalization, patch_embedding
+        self.absolute_positions, self.token = absolute, token
+        self.blocks, self.norm = blocks, norm
 
     def encode_visible(self, units, plan, training=False):
         """Encode visible patches only.
@@ -143,7 +150,7 @@ class ViTBackbone(Backbone):
         Returns:
             `(B, P + V, dim)`: P = `num_prefix_tokens` (the class token), then the visible units.
         """
-        x = self.positions(self.patch_embedding(units), places=plan["units"])
+        x = self.absolute_positions(self.patch_embedding(units), places=plan["units"])
         return self._run(x, training)
 
     def embed(self, pixels):
@@ -158,13 +165,15 @@ class ViTBackbone(Backbone):
         """
         if side is not None:
             raise ValueError("Tokens of two images need a SwinBackbone: ViTBackbone has no sides.")
-        x = self.positions(ops.reshape(x, (-1, self.grid[0] * self.grid[1], self.embed_dim)))
+        x = self.absolute_positions(
+            ops.reshape(x, (-1, self.grid[0] * self.grid[1], self.embed_dim))
+        )
         x = self._run(x, training)[:, self.num_prefix_tokens :]
         return ops.reshape(x, (-1, *self.grid, self.embed_dim))
 
     def _run(self, x, training):
-        if self.class_token:
-            x = self.class_token(x)
+        if self.token:
+            x = self.token(x)
         for block in self.blocks:
             x = block(x, training=training)
         return self.norm(x)
@@ -182,3 +191,11 @@ class ViTBackbone(Backbone):
             if kind == "block":
                 return int(number) + 1
         return self.num_blocks + 1
+
+    def macs(self, visible=None):
+        """See `Backbone.macs`."""
+        units = self.grid[0] * self.grid[1] if visible is None else len(visible)
+        tokens, dim = units + self.num_prefix_tokens, self.dim
+        block = tokens * dim * dim * (4 + 2 * self.mlp_ratio) + 2 * tokens**2 * dim
+        pixels = self.stride**2 * self.image_shape[-1]
+        return int(units * pixels * dim + self.depth * block)

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from eesmm_keras.ops.replicas import draw_rows, replica
+from eesmm_keras.parallel import draw_rows, replica
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")

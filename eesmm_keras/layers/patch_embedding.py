@@ -10,21 +10,21 @@ class PatchEmbedding(keras.layers.Layer):
 
     Args:
         dim: width of a token.
-        use_norm: layer normalisation of the tokens.
+        use_norm: layer normalisation of the tokens. norm_epsilon: of it.
 
     Call: `(..., patch_size**2 * channels)` -> `(..., dim)`.
     """
 
-    def __init__(self, dim, use_norm=True, **kwargs):
+    def __init__(self, dim, use_norm=True, norm_epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
-        self.dim, self.use_norm = dim, use_norm
+        self.dim, self.use_norm, self.norm_epsilon = dim, use_norm, norm_epsilon
         self.projection = keras.layers.Dense(
             dim, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="projection"
         )
         self.norm = None
         if use_norm:
             self.norm = keras.layers.LayerNormalization(
-                epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+                epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm"
             )
 
     def build(self, input_shape):
@@ -37,4 +37,9 @@ class PatchEmbedding(keras.layers.Layer):
         return self.norm(x) if self.norm else x
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "use_norm": self.use_norm}
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "use_norm": self.use_norm,
+            "norm_epsilon": self.norm_epsilon,
+        }

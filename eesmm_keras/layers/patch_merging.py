@@ -13,13 +13,14 @@ class PatchMerging(keras.layers.Layer):
 
     Args:
         kernel_initializer: of the dense kernels, see `SwinBackbone`.
+        norm_epsilon: of the layer normalisation.
     """
 
-    def __init__(self, kernel_initializer=None, **kwargs):
+    def __init__(self, kernel_initializer=None, norm_epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer, self.norm_epsilon = kernel_initializer, norm_epsilon
         self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+            epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.reduction = None
 
@@ -47,4 +48,8 @@ class PatchMerging(keras.layers.Layer):
         return self.reduction(self.norm(x))
 
     def get_config(self):
-        return {**super().get_config(), "kernel_initializer": self.kernel_initializer}
+        return {
+            **super().get_config(),
+            "kernel_initializer": self.kernel_initializer,
+            "norm_epsilon": self.norm_epsilon,
+        }

@@ -16,6 +16,7 @@ class SwinBlock(keras.layers.Layer):
             `WindowAttention`.
         mlp_ratio: MLP width over `dim`.
         drop_path: stochastic depth rate of both branches.
+        norm_epsilon: of both layer normalisations.
     """
 
     def __init__(
@@ -29,29 +30,28 @@ class SwinBlock(keras.layers.Layer):
         attention_dropout=0.0,
         drop_path=0.0,
         kernel_initializer=None,
+        norm_epsilon=1e-5,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._config = {
-            "dim": dim,
-            "num_heads": num_heads,
-            "window": window,
-            "mlp_ratio": mlp_ratio,
-            "qkv_bias": qkv_bias,
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "drop_path": drop_path,
-            "kernel_initializer": kernel_initializer,
-        }
+        self.dim, self.num_heads, self.window = dim, num_heads, window
+        self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
+        self.dropout, self.attention_dropout = dropout, attention_dropout
+        self.drop_path_rate, self.kernel_initializer = drop_path, kernel_initializer
+        self.norm_epsilon = norm_epsilon
         shared = {"dtype": self.dtype_policy}
-        self.norm1 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm1", **shared)
+        self.norm1 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
         self.attention = WindowAttention(
-            dim, num_heads, window, qkv_bias, attention_dropout, dropout, kernel_initializer,
+            dim=dim, num_heads=num_heads, window=window, qkv_bias=qkv_bias, dropout=dropout,
+            attention_dropout=attention_dropout, kernel_initializer=kernel_initializer,
             name="attention", **shared,
         )  # fmt: skip
-        self.norm2 = keras.layers.LayerNormalization(epsilon=1e-5, name="norm2", **shared)
-        self.mlp = MLP(int(dim * mlp_ratio), dropout, kernel_initializer, name="mlp", **shared)
-        self.drop_path = DropPath(drop_path, name="drop_path", **shared)
+        self.norm2 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
+        self.mlp = MLP(
+            hidden_dim=int(dim * mlp_ratio), dropout=dropout,
+            kernel_initializer=kernel_initializer, name="mlp", **shared,
+        )  # fmt: skip
+        self.drop_path = DropPath(rate=drop_path, name="drop_path", **shared)
 
     def build(self, input_shape):
         self.norm1.build(input_shape)
@@ -66,4 +66,16 @@ class SwinBlock(keras.layers.Layer):
         return x + self.drop_path(y, training=training)
 
     def get_config(self):
-        return {**super().get_config(), **self._config}
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "num_heads": self.num_heads,
+            "window": self.window,
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "drop_path": self.drop_path_rate,
+            "kernel_initializer": self.kernel_initializer,
+            "norm_epsilon": self.norm_epsilon,
+        }

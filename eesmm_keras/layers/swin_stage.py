@@ -14,8 +14,8 @@ class SwinStage(keras.layers.Layer):
         depth: number of blocks.
         drop_path: stochastic depth rate of each block, a list of `depth` numbers.
         shift: whether every second block uses shifted windows.
-        num_heads, window, mlp_ratio, qkv_bias, dropout, attention_dropout, kernel_initializer: see
-            `SwinBlock`.
+        num_heads, window, mlp_ratio, qkv_bias, dropout, attention_dropout, kernel_initializer,
+            norm_epsilon: see `SwinBlock`.
 
     Call: `(B, height, width, dim)`; or, with `groups` (one stage's entry of
     `ops.grouping.GroupPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same shape. With
@@ -25,34 +25,27 @@ class SwinStage(keras.layers.Layer):
     def __init__(
         self, height, width, dim, depth, num_heads, window, drop_path, mlp_ratio=4.0,
         qkv_bias=True, dropout=0.0, attention_dropout=0.0, shift=True,
-        kernel_initializer=None, **kwargs,
+        kernel_initializer=None, norm_epsilon=1e-5, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
-        self._config = {
-            "height": height,
-            "width": width,
-            "dim": dim,
-            "depth": depth,
-            "num_heads": num_heads,
-            "window": window,
-            "drop_path": list(drop_path),
-            "mlp_ratio": mlp_ratio,
-            "qkv_bias": qkv_bias,
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "shift": shift,
-            "kernel_initializer": kernel_initializer,
-        }
-        self.height, self.width, self.window = height, width, window
+        self.height, self.width, self.dim, self.depth = height, width, dim, depth
+        self.num_heads, self.window, self.drop_path = num_heads, window, list(drop_path)
+        self.mlp_ratio, self.qkv_bias, self.shift = mlp_ratio, qkv_bias, shift
+        self.dropout, self.attention_dropout = dropout, attention_dropout
+        self.kernel_initializer, self.norm_epsilon = kernel_initializer, norm_epsilon
         # The side of a mask unit does not matter for the partitions.
-        geometry = StageGeometry(height, width, 1, window, dim, depth, shift)
+        geometry = StageGeometry(
+            height=height, width=width, side=1, window=window, dim=dim, depth=depth, shift=shift
+        )
         self.partitions = {name: (w, shift) for name, w, shift in geometry.partitions}
         self._dense = self.window_partitions()
-        (effective, _) = self.partitions["plain"]
         self.blocks = [
             SwinBlock(
-                dim, num_heads, effective, mlp_ratio, qkv_bias, dropout, attention_dropout,
-                drop_path[number], kernel_initializer, dtype=self.dtype_policy, name=f"block_{number}",
+                dim=dim, num_heads=num_heads, window=self.partitions["plain"][0],
+                mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, dropout=dropout,
+                attention_dropout=attention_dropout, drop_path=drop_path[number],
+                kernel_initializer=kernel_initializer, norm_epsilon=norm_epsilon,
+                dtype=self.dtype_policy, name=f"block_{number}",
             )
             for number in range(depth)
         ]  # fmt: skip
@@ -74,14 +67,14 @@ class SwinStage(keras.layers.Layer):
                 name: SidesPartition(self.height, self.width, window, shift, side)
                 for name, (window, shift) in self.partitions.items()
             }
-            return self.run(x, partitions, training)
-        if groups is None:
-            return self.run(x, self._dense, training)
-        partitions = {
-            name: GroupPartition(groups[name], window)
-            for name, (window, _) in self.partitions.items()
-        }
-        return self.run(x, partitions, training)
+        elif groups is not None:
+            partitions = {
+                name: GroupPartition(groups[name], window)
+                for name, (window, _) in self.partitions.items()
+            }
+        else:
+            partitions = self._dense
+        return self.run(x, partitions=partitions, training=training)
 
     def run(self, x, partitions, training=None):
         """All blocks over the given partitions, a dict with "plain" and, if used, "shifted"."""
@@ -91,5 +84,20 @@ class SwinStage(keras.layers.Layer):
         return x
 
     def get_config(self):
-        config = {**super().get_config(), **self._config}
-        return {**config, "drop_path": list(config["drop_path"])}
+        return {
+            **super().get_config(),
+            "height": self.height,
+            "width": self.width,
+            "dim": self.dim,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "window": self.window,
+            "drop_path": list(self.drop_path),
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "shift": self.shift,
+            "kernel_initializer": self.kernel_initializer,
+            "norm_epsilon": self.norm_epsilon,
+        }

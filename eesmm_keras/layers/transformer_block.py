@@ -14,26 +14,33 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         dim: width of a token. num_heads: divides `dim`. mlp_ratio: MLP width over `dim`.
         dropout: rate after the MLP's layers. drop_path: stochastic depth rate of both branches.
+        norm_epsilon: of both layer normalisations.
 
     Call: `(B, T, dim)` -> `(B, T, dim)`.
     """
 
-    def __init__(self, dim, num_heads, mlp_ratio=4.0, dropout=0.0, drop_path=0.0, **kwargs):
+    def __init__(
+        self, dim, num_heads, mlp_ratio=4.0, dropout=0.0, drop_path=0.0, norm_epsilon=1e-6, **kwargs
+    ):
         super().__init__(**kwargs)
         if dim % num_heads:
             raise ValueError(f"num_heads must divide the width {dim}, got {num_heads}.")
         self.dim, self.num_heads, self.mlp_ratio = dim, num_heads, mlp_ratio
         self.dropout, self.drop_path_rate = dropout, drop_path
+        self.norm_epsilon = norm_epsilon
         init = keras.initializers.GlorotUniform
         shared = {"dtype": self.dtype_policy}
-        self.norm1 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm1", **shared)
+        self.norm1 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
         self.qkv = keras.layers.Dense(3 * dim, kernel_initializer=init(), name="qkv", **shared)
         self.projection = keras.layers.Dense(
             dim, kernel_initializer=init(), name="projection", **shared
         )
-        self.norm2 = keras.layers.LayerNormalization(epsilon=1e-6, name="norm2", **shared)
-        self.mlp = MLP(int(dim * mlp_ratio), dropout, "glorot_uniform", name="mlp", **shared)
-        self.drop_path = DropPath(drop_path, name="drop_path", **shared)
+        self.norm2 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
+        self.mlp = MLP(
+            hidden_dim=int(dim * mlp_ratio), dropout=dropout, kernel_initializer="glorot_uniform",
+            name="mlp", **shared,
+        )  # fmt: skip
+        self.drop_path = DropPath(rate=drop_path, name="drop_path", **shared)
 
     def build(self, input_shape):
         for layer in (self.norm1, self.qkv, self.projection, self.norm2, self.mlp):
@@ -63,4 +70,5 @@ class TransformerBlock(keras.layers.Layer):
             "mlp_ratio": self.mlp_ratio,
             "dropout": self.dropout,
             "drop_path": self.drop_path_rate,
+            "norm_epsilon": self.norm_epsilon,
         }

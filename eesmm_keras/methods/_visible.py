@@ -2,13 +2,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.checks import check_choice
 from eesmm_keras.decoders.transformer_decoder import TransformerDecoder
 from eesmm_keras.layers.mask_bank import MaskBank
-from eesmm_keras.methods._base import MaskedImageModel
-from eesmm_keras.names import check_choice
+from eesmm_keras.methods.method import MaskedImageModel
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.patches import images_to_units
-from eesmm_keras.ops.replicas import draw_rows
+from eesmm_keras.parallel import draw_rows
 
 
 class VisibleOnlyModel(MaskedImageModel):

@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
+from eesmm_keras.checks import check_choice
 from eesmm_keras.layers.mlp_projector import MLPProjector
 from eesmm_keras.methods._visible import VisibleOnlyModel, take_units
-from eesmm_keras.names import check_choice
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.hog import units_hog
 from eesmm_keras.ops.patches import images_to_units

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
+from eesmm_keras.checks import check_choice
 from eesmm_keras.methods._visible import VisibleOnlyModel
-from eesmm_keras.names import check_choice
 from eesmm_keras.ops import losses
 from eesmm_keras.ops.mixing import (
     along_axis,

@@ -2,12 +2,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.checks import check_choice
 from eesmm_keras.decoders.transformer_decoder import TransformerDecoder
-from eesmm_keras.methods._base import MaskedImageModel
-from eesmm_keras.names import check_choice
+from eesmm_keras.methods.method import MaskedImageModel
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.patches import images_to_units
-from eesmm_keras.ops.replicas import parts
+from eesmm_keras.parallel import device_parts
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -127,7 +127,7 @@ class MixMIM(MaskedImageModel):
             rows = ops.shape(x)[0]
             partner = ops.bitwise_xor(ops.arange(rows, dtype="int32"), 1)
             return ops.take(x, ops.where(partner < rows, partner, 0), axis=0)
-        count = parts(x.shape[0]) if x.shape[0] else 1
+        count = device_parts(x.shape[0]) if x.shape[0] else 1
         grouped = ops.reshape(x, (count, -1, *x.shape[1:]))
         reverse = self.partner == "reversed"
         partners = ops.flip(grouped, axis=1) if reverse else ops.roll(grouped, -1, axis=1)

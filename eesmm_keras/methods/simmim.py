@@ -2,10 +2,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.methods._base import MaskedImageModel
+from eesmm_keras.methods.method import MaskedImageModel
 from eesmm_keras.ops import losses, masking
 from eesmm_keras.ops.patches import images_to_units
-from eesmm_keras.ops.replicas import draw_rows
+from eesmm_keras.parallel import draw_rows
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")

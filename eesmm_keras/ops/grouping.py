@@ -44,6 +44,31 @@ class StageGeometry:
         return (plain, shifted) if shift and self.depth > 1 else (plain,)
 
 
+def stage_geometries(image_shape, patch_size, embed_dim, depths, windows, shift):
+    """`StageGeometry` of each stage of a Swin encoder: every one has half the map, twice the width.
+
+    Args:
+        image_shape: `(height, width, channels)` in pixels. patch_size: in pixels.
+        embed_dim: width of the first stage. depths, windows: a number per stage.
+        shift: whether every second block uses shifted windows.
+
+    Returns:
+        tuple of them.
+    """
+    return tuple(
+        StageGeometry(
+            height=image_shape[0] // (patch_size << number),
+            width=image_shape[1] // (patch_size << number),
+            side=1 << (len(depths) - 1 - number),
+            window=windows[number],
+            dim=embed_dim << number,
+            depth=depth,
+            shift=shift,
+        )
+        for number, depth in enumerate(depths)
+    )
+
+
 def token_coordinates(units, grid_cols, side):
     """Rows and columns `(T,)` of the tokens of some mask units, in nested order in each unit."""
     rows, cols = nested_order(side)
@@ -87,6 +112,16 @@ def find_pieces(units, grid_cols, stage, window, shift):
     return Pieces(
         token_of[rows, cols], position[rows, cols], segment[rows, cols], start, size, y.size
     )
+
+
+def attention_pairs(units, grid_cols, stage):
+    """Pairs of tokens of the visible `units` that may see each other, over all blocks of a stage."""
+    total = 0
+    for block in range(stage.depth):
+        _, window, shift = stage.partitions[block % 2 % len(stage.partitions)]
+        pieces = find_pieces(units, grid_cols, stage, window, shift)
+        total += int((pieces.size**2).sum())
+    return total
 
 
 def pack(sizes, capacity):
@@ -183,7 +218,7 @@ class GroupPlanner:
     """
 
     def __init__(self, stages, grid, examples, tokens=False):
-        self.stages, self.grid, self._tokens = tuple(stages), tuple(grid), tokens
+        self.stages, self.grid, self.tokens = tuple(stages), tuple(grid), tokens
         self._shape = {}
         for number, stage in enumerate(self.stages):
             for name, window, shift in stage.partitions:
@@ -199,7 +234,7 @@ class GroupPlanner:
         Returns None if the mask does not fit the planned number of groups.
         """
         plan = {}
-        if self._tokens:
+        if self.tokens:
             first = self.stages[0]
             y, x = token_coordinates(units, self.grid[1], first.side)
             plan["tokens"] = (y * first.width + x).astype("int32")

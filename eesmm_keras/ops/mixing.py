@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from eesmm_keras.ops.replicas import draw_rows
+from eesmm_keras.parallel import draw_rows
 
 
 def check_mix_weights(mix_weights, num_mixed):

@@ -1,12 +1,12 @@
 import keras
 from keras import ops
 
-from eesmm_keras.backbones.holder import BackboneHolder
+from eesmm_keras.guarded_model import GuardedModel
 from eesmm_keras.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class ImageClassifier(BackboneHolder):
+class ImageClassifier(GuardedModel):
     """Encoder, average pooling and a linear head: what one fine-tunes, evaluates and exports.
 
     Args:

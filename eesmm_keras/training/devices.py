@@ -1,7 +1,7 @@
 """Which devices a run uses: one, several of this machine, or those of several hosts.
 
 The batch is always the global one, of all devices of all hosts. Each device gets a contiguous part of
-its rows, and what is drawn at random does not depend on the number of devices (`ops.replicas`).
+its rows, and what is drawn at random does not depend on the number of devices (`parallel`).
 """
 
 import contextlib

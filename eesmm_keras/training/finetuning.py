@@ -62,7 +62,7 @@ def _finetune(settings, devices, say):
     with devices.scope(settings.batch_size):
         backbone = _encoder(settings)
         model = ImageClassifier(backbone, len(train.class_names), train.class_names)
-        optimizer = make_optimizer(settings, backbone, steps)
+        optimizer = make_optimizer(settings, model, steps)
         optimizer.build(model.trainable_variables)
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=settings.label_smoothing

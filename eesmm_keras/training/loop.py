@@ -12,6 +12,7 @@ from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.errors import Interrupted, UserError
 from eesmm_keras.training.callbacks import DataWait
 from eesmm_keras.training.checkpoints import Checkpoints, restore
+from eesmm_keras.training.optimizer import UNDECAYED_BEFORE
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import parse_interval
 
@@ -211,6 +212,7 @@ def train(
         arrays, facts = checkpoints.load(say) or (None, {"step": 0, "images": images})
         if arrays is not None:
             restore(model, arrays)
+            _adamw(model).undecayed = facts.get("undecayed", UNDECAYED_BEFORE)
         position.step = facts["step"]
         devices.check_agreement(position.step)
         position.resumed = arrays if position.in_epoch else None
@@ -224,9 +226,10 @@ def train(
 
     # What stops one of several hosts stops them all, at once: there is no step at which they agree.
     with StopSignals(devices.hosts == 1) as stop:
-        saver = Saver(position, checkpoints, every, stop, guard, {"images": images})
-        saver.set_model(model)
         take_up()
+        facts = {"images": images, "undecayed": _adamw(model).undecayed}
+        saver = Saver(position, checkpoints, every, stop, guard, facts)
+        saver.set_model(model)
         if position.step == 0:
             # The way back, and proof before the first step that there is room.
             saver.save()

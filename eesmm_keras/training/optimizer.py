@@ -1,13 +1,19 @@
 import keras
 from keras import ops
 
-# Tables and tokens that are matrices by shape but biases by nature.
-_NEVER_DECAYED = ("relative_position_table", "mask_token")
+# What was left out of weight decay before models told the optimizer themselves. Checkpoints and files
+# of that time say nothing of it; what goes on from them does so as it began, class token decayed.
+UNDECAYED_BEFORE = ("relative_position_table", "mask_token")
 
 
-def is_decayed(variable):
-    """Whether weight decay applies: kernels yes; biases, norms, position tables, tokens no."""
-    return len(variable.shape) > 1 and variable.name not in _NEVER_DECAYED
+def is_decayed(variable, undecayed=()):
+    """Whether weight decay applies: to matrices (not to biases and norms), but to none by these names.
+
+    Args:
+        undecayed: names of variables that are matrices by shape but biases by nature: position tables
+            and tokens. Models list their own as `no_weight_decay`.
+    """
+    return len(variable.shape) > 1 and variable.name not in undecayed
 
 
 def all_finite(gradients):
@@ -57,7 +63,7 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
     """AdamW with a learning-rate factor for each variable, decay of kernels only, and a guard.
 
     As with PyTorch's parameter groups, a variable's factor scales its weight decay too. Biases,
-    norms, relative position tables and mask tokens are not decayed.
+    norms and the variables named in `undecayed` are not decayed.
 
     A step whose gradients are not all finite changes neither weights nor moments; it is counted in
     `skipped` (int variable) and in `iterations`. With gradient accumulation such a step adds
@@ -68,6 +74,8 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         weight_decay: decoupled weight decay.
         lr_scales: dict from variable path to learning-rate factor, for example from
             `layer_decay_scales`; other variables have factor 1.
+        undecayed: names of variables that are not decayed, see `is_decayed`. None: those that the
+            model lists as `no_weight_decay`, which a model of this package tells in `compile`.
         **kwargs: of `keras.optimizers.AdamW`.
 
     Attributes:
@@ -77,20 +85,37 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         ValueError: `amsgrad`, which is not supported.
     """
 
-    def __init__(self, learning_rate=1e-3, weight_decay=0.05, lr_scales=None, **kwargs):
+    def __init__(
+        self, learning_rate=1e-3, weight_decay=0.05, lr_scales=None, undecayed=None, **kwargs
+    ):
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs)
         if self.amsgrad:
             raise ValueError("LayerDecayAdamW has no amsgrad. Use keras.optimizers.AdamW for it.")
         self.lr_scales = dict(lr_scales or {})
+        self.undecayed = undecayed
         # Keras ends every `fit` with the average; a run of several calls wants it after the last.
         self.hold_average = False
 
     def build(self, variables):
         super().build(variables)
         self._scales = [self.lr_scales.get(variable.path, 1.0) for variable in variables]
-        self._decayed = [is_decayed(variable) for variable in variables]
+        self._decayed = self._which_decay(variables)
         self.skipped = self.add_variable((), dtype="int32", name="skipped")
         self.rate_factor = self.add_variable((), "ones", dtype="float32", name="rate_factor")
+
+    @property
+    def undecayed(self):
+        """Names of variables that are not decayed; a tuple, or None where nobody has told yet."""
+        return self._undecayed
+
+    @undecayed.setter
+    def undecayed(self, names):
+        self._undecayed = None if names is None else tuple(names)
+        if self.built:
+            self._decayed = self._which_decay(self._trainable_variables)
+
+    def _which_decay(self, variables):
+        return [is_decayed(variable, self.undecayed or ()) for variable in variables]
 
     def apply(self, grads, trainable_variables=None):
         grads = list(grads)
@@ -213,4 +238,10 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
                     average.assign(ops.copy(average))
 
     def get_config(self):
-        return {**super().get_config(), "lr_scales": self.lr_scales}
+        return {
+            **super().get_config(), "lr_scales": self.lr_scales, "undecayed": self.undecayed,
+        }  # fmt: skip
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return super().from_config({"undecayed": UNDECAYED_BEFORE, **config}, custom_objects)

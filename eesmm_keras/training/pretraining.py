@@ -96,7 +96,7 @@ def _pretrain(settings, devices, say):
         if settings.init_from:
             copy_weights(load_backbone(settings.init_from), backbone, settings.init_from)
         model = build_method(settings, backbone)
-        optimizer = make_optimizer(settings, backbone, steps, model.learning_rate_scale)
+        optimizer = make_optimizer(settings, model, steps)
         # Built before the first step, or TensorFlow traces the step twice.
         optimizer.build(model.trainable_variables)
         model.compile(optimizer)

@@ -10,17 +10,17 @@ REFERENCE_BATCH = 512
 MAX_WARMUP = 0.2
 
 
-def make_optimizer(settings, backbone, steps_per_epoch, scale=1.0):
+def make_optimizer(settings, model, steps_per_epoch):
     """AdamW with linear warm-up, cosine decay and layer-wise learning rates, per `settings`.
 
     Args:
         settings: `PretrainSettings` or `FinetuneSettings`.
-        backbone: encoder that gets layer-wise rates.
+        model: a `GuardedModel`: its encoder gets layer-wise rates, all rates its
+            `learning_rate_scale`, and what it lists as `no_weight_decay` is not decayed.
         steps_per_epoch: batches an epoch. With accumulation the schedule counts batches, not
             updates, because Keras' iterations do.
-        scale: factor on all learning rates that the method asks for.
     """
-    scale = scale * settings.batch_size * settings.accumulate / REFERENCE_BATCH
+    scale = model.learning_rate_scale * settings.batch_size * settings.accumulate / REFERENCE_BATCH
     total = settings.epochs * steps_per_epoch
     warmup = min(round(settings.warmup_epochs * steps_per_epoch), round(MAX_WARMUP * total))
     peak = settings.learning_rate * scale
@@ -34,7 +34,8 @@ def make_optimizer(settings, backbone, steps_per_epoch, scale=1.0):
     return LayerDecayAdamW(
         schedule,
         weight_decay=settings.weight_decay,
-        lr_scales=layer_decay_scales(backbone, settings.layer_decay),
+        lr_scales=layer_decay_scales(model.backbone, settings.layer_decay),
+        undecayed=model.no_weight_decay,
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,

@@ -131,7 +131,7 @@ def run_trial(spec):
     keras.config.set_dtype_policy(settings.precision)
     backbone = build_backbone(settings.backbone, settings.image_size)
     model = build_method(settings, backbone)
-    optimizer = make_optimizer(settings, backbone, 100, model.learning_rate_scale)
+    optimizer = make_optimizer(settings, model, 100)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer)
     shape = (settings.batch_size, *backbone.image_shape)

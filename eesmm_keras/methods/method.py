@@ -3,12 +3,12 @@ import inspect
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones.holder import BackboneHolder, FiniteMean, guarded
+from eesmm_keras.guarded_model import FiniteMean, GuardedModel, guarded
 from eesmm_keras.ops.patches import units_to_images
-from eesmm_keras.ops.replicas import replica
+from eesmm_keras.parallel import replica
 
 
-class MaskedImageModel(BackboneHolder):
+class MaskedImageModel(GuardedModel):
     """What all masked-image-modelling methods share.
 
     A method tells its story in `call(images, hidden=None, training=False)`, which returns a dict with
@@ -37,6 +37,10 @@ class MaskedImageModel(BackboneHolder):
         self.seed = int(np.random.randint(2**31) if seed is None else seed)
         self.unit_pixels = backbone.stride**2 * backbone.image_shape[-1]
         self.loss_trackers = {name: FiniteMean(name=name) for name in loss_names}
+
+    @property
+    def no_weight_decay(self):
+        return ("mask_token", *super().no_weight_decay)
 
     # === What a method defines ===
 

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 
-class BackboneHolder(keras.Model):
+class GuardedModel(keras.Model):
     """A model around an encoder, `self.backbone`, that is saved and loaded with it.
 
     Training is guarded: a loss that is not finite gets gradients that are not, which
@@ -11,20 +11,37 @@ class BackboneHolder(keras.Model):
     steps skipped so far; in half precision only those whose loss was not finite, because loss
     scaling skips others as a part of its work.
 
-    `derived_variables` follow from the configuration: a checkpoint need not hold them.
+    Attributes:
+        backbone: the encoder, a `Backbone`; a subclass sets it.
+        derived_variables: variables that follow from the configuration: a checkpoint need not hold
+            them. None by default.
+        no_weight_decay: names of variables that weight decay leaves alone, though they are matrices:
+            the encoder's, and what a subclass adds.
+        learning_rate_scale: factor on the learning rate that the model asks for; 1 by default.
+
+    This is the only place that relies on what Keras does not promise. Each such place says what it
+    needs, and names the version of Keras that it was written for.
     """
 
     derived_variables = ()
+    learning_rate_scale = 1.0
 
-    def compile(self, *args, **kwargs):
-        super().compile(*args, **kwargs)
-        # Keras makes this metric itself and offers no way to give it another one.
+    @property
+    def no_weight_decay(self):
+        return tuple(self.backbone.no_weight_decay)
+
+    def compile(self, optimizer="rmsprop", *args, **kwargs):
+        """`keras.Model.compile`; an optimizer that asks for it is told `no_weight_decay`."""
+        if getattr(optimizer, "undecayed", ()) is None:
+            optimizer.undecayed = self.no_weight_decay
+        super().compile(optimizer, *args, **kwargs)
+        # Keras 3.15 makes the metric of the loss itself and offers no way to give it another one.
         loss = self.metrics[0]
         loss.__class__ = GuardedLoss
         loss.left_out = loss.add_variable((), "zeros", dtype="int32", name="left_out")
 
     def compile_from_config(self, config):
-        # Keras leaves this to models with a `compile` of their own.
+        # Keras 3.15 leaves this to models with a `compile` of their own.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
