@@ -24,8 +24,8 @@ def command(data, weights, mode, split, batch_size, **options):
 
     load_backend()
     from eesmm_keras.evaluation.probes import make_probe
+    from eesmm_keras.training.bad_images import bad_images_line
     from eesmm_keras.training.finetuning import evaluate
-    from eesmm_keras.training.pretraining import bad_images_line
 
     value, count, source = evaluate(data, weights, mode, split, batch_size, **where_from(options))
     for line in (source.note, bad_images_line(source)):

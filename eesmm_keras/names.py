@@ -1,6 +1,7 @@
 """Messages about names that are not known."""
 
 import difflib
+import reprlib
 
 import yaml
 
@@ -28,10 +29,21 @@ def parse_yaml(text, where):
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         # Impossible dates, numbers of thousands of digits and deep nesting are no YAMLErrors.
-        raise UserError(f"{where} is not valid YAML: {error}") from error
+        raise UserError(f"{where} is not valid YAML: {shortened(error)}") from error
 
 
 def check_choice(argument, value, known):
     """Raise a ValueError that lists the known values unless `value` is one of them."""
     if value not in known:
         raise ValueError(unknown_name(argument, value, known))
+
+
+def shortened(reason, length=200):
+    """A value or an exception as one short line; an exception without text by its type."""
+    if isinstance(reason, Exception):
+        text = str(reason) or type(reason).__name__
+    else:
+        # A few bytes of YAML can mean a value of gigabytes.
+        text = repr(reason) if isinstance(reason, str) else reprlib.repr(reason)
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 4]} ..."

@@ -59,7 +59,7 @@ def optimizer():
 def train(case, devices):
     """Loss of every step, and the final weights."""
     keras.utils.set_random_seed(0)
-    with devices.scope(8, 2):
+    with devices.scope():
         model = CASES[case]()
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         model.compile(optimizer(), *([loss] if case == "classifier" else []))

@@ -143,14 +143,6 @@ def test_devices_are_parsed():
         parse_devices("cpu:2", gpus=2)
 
 
-def test_batch_must_divide_among_devices():
-    Devices(replicas=2).scope(8, 4)
-    with pytest.raises(UserError, match="--batch-size 6 must be a multiple of 4"):
-        Devices(replicas=2).scope(6, 2)
-    with pytest.raises(UserError, match="at least 4: 2 devices, and 2 images on each"):
-        Devices(replicas=2).scope(2, 1, least=2)
-
-
 @pytest.mark.parametrize("options", [{"devices": "cpu:64"}, {"coordinator": "a:1", "num_hosts": 2,
                                                              "host_index": 0}])  # fmt: skip
 def test_what_the_backend_cannot_do(options):

@@ -8,7 +8,7 @@ import numpy as np
 from conftest import random_images, tiny_eesmm, to_numpy
 from eesmm_keras.progress import track
 from eesmm_keras.training.callbacks import MetricsFile, Progress, RefreshMasks
-from eesmm_keras.training.loop import Position
+from eesmm_keras.training.position import Position
 from eesmm_keras.training.schedules import MAX_WARMUP, make_optimizer
 from eesmm_keras.training.settings import PretrainSettings
 

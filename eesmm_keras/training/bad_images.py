@@ -3,7 +3,7 @@
 import contextlib
 
 from eesmm_keras.data.sources import open_source, plain_failures
-from eesmm_keras.training.checkpoints import write_atomically
+from eesmm_keras.training.state_files import write_atomically
 
 # What is skipped without being told to: this share of the images, and so many of a small folder.
 _DEFAULT_SHARE = 0.01
@@ -56,10 +56,22 @@ def bad_images_listed(run, *sources):
 
 
 def _write(run, sources):
+    # File names may hold any bytes: they go through unchanged.
+    whole = {"encoding": "utf-8", "errors": "surrogateescape"}
     lines = [f"{name}: {reason}\n" for source in sources for name, reason in source.bad]
-    path = run.path / "bad_images.txt"
+    path = run.bad_images_path
     if path.exists():
-        lines = path.read_text("utf-8").splitlines(keepends=True) + lines
+        lines = path.read_text(**whole).splitlines(keepends=True) + lines
     if lines:
         text = "".join(dict.fromkeys(lines))
-        write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+        write_atomically(path, lambda file: file.write(text.encode(**whole)))
+
+
+def bad_images_line(source):
+    """`Skipped 2 images that cannot be read: a.jpg (...), ...`, or an empty text."""
+    if not source.bad:
+        return ""
+    named = ", ".join(f"{name} ({reason})" for name, reason in source.bad[:5])
+    more = f", and {len(source.bad) - 5} more" if len(source.bad) > 5 else ""
+    plural = "s" * (len(source.bad) != 1)
+    return f"Skipped {len(source.bad)} image{plural} that cannot be read: {named}{more}"

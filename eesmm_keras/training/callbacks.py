@@ -16,13 +16,13 @@ _SHOWN_FROM = {
 
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch: images per second, time left, losses. Live on a terminal.
+    """One line per epoch: images per second, time left, losses. Live on a terminal.
 
     It also puts `images_per_second` and `learning_rate` into the epoch's logs, so it must stand
     before the callbacks that write them.
 
     Args:
-        position: `Position` of the run. batch_size: images a step. epochs: of the whole run.
+        position: `Position` of the run. batch_size: images per step. epochs: of the whole run.
         stream: where to write.
     """
 
@@ -191,18 +191,23 @@ class RefreshMasks(keras.callbacks.Callback):
             bank.refresh(epoch)
 
 
-def run_callbacks(run, settings, position, extra=()):
-    """The callbacks of every run, in the order in which they must stand."""
+def run_callbacks(folder, plan, position, extra=()):
+    """The callbacks of every run, in the order in which they must stand.
+
+    Args:
+        folder: `Run`. plan: `BatchPlan`. position: `Position`.
+        extra: callbacks between the one that measures and those that write what was measured.
+    """
     return [
-        Progress(position, settings.batch_size, settings.epochs),
+        Progress(position, plan.batch_size, plan.epochs),
         *extra,
-        MetricsFile(run.metrics_path),
-        keras.callbacks.TensorBoard(run.tensorboard_path, write_graph=False),
+        MetricsFile(folder.metrics_path),
+        keras.callbacks.TensorBoard(folder.tensorboard_path, write_graph=False),
     ]
 
 
 class MetricsFile(keras.callbacks.Callback):
-    """metrics.csv: one line an epoch, written at once."""
+    """metrics.csv: one line per epoch, written at once."""
 
     def __init__(self, path):
         super().__init__()

@@ -6,18 +6,21 @@ name, flushed to the disk and then renamed, so a file with this name is complete
 that the format holds are verified on loading.
 """
 
-import io
 import json
-import os
+import re
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from eesmm_keras.errors import UserError
+from eesmm_keras.names import shortened
+from eesmm_keras.training.state_files import check_kind, remove_file, write_atomically
 
 _PATTERN = "step_*.npz"
 _FACTS = "facts.json"
+_MAX_FACTS = 2**20  # bytes
 
 
 def model_state(model):
@@ -62,8 +65,6 @@ class Checkpoints:
         Raises:
             UserError: the disk is full, or the folder is gone or cannot be written.
         """
-        import keras
-
         # TensorFlow sums some of them over the hosts: all of these must read.
         arrays = {
             name: keras.ops.convert_to_numpy(value) for name, value in model_state(model).items()
@@ -77,7 +78,7 @@ class Checkpoints:
             raise self._cannot_write(error) from error
         # Older ones, and what a process that was killed while writing left behind.
         for old in (*self.paths()[self.keep :], *self.folder.glob("partial-*")):
-            old.unlink(missing_ok=True)
+            remove_file(old)
 
     def _cannot_write(self, error):
         last = self.paths()
@@ -87,31 +88,42 @@ class Checkpoints:
             "Make room (or restore the folder) and give the same command again to go on."
         )
 
-    def load(self, say=print):
+    def load(self, model, say=print):
         """The newest checkpoint that is whole.
 
         Args:
-            say: takes a line about each one that is not.
+            model: built and compiled, whose state is looked for. say: takes a line about each
+                checkpoint that is damaged.
 
         Returns:
             `(arrays, facts)`: dict of NumPy arrays as in `model_state`, dict with "step" and what
             was given to `save`; None if there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, and none of them is whole.
+            UserError: there are checkpoints, and none of them is whole; or one of another model.
         """
-        paths = self.paths()
+        paths, state = self.paths(), model_state(model)
         for path in paths:
             try:
-                return _read(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                say(f"{path} is damaged ({error}); taking the one before it.")
+                check_kind(path, "")
+                return _read(path, model, state)
+            except _OtherModelError:
+                raise UserError(
+                    f"{path} is of another model, optimizer or Keras version than this command makes."
+                    " Choose another --out."
+                ) from None
+            except Exception as error:  # a damaged file may make its parsers raise anything
+                say(f"{path} is damaged ({shortened(error)}); taking the one before it.")
         if paths:
             raise UserError(
-                f"None of the checkpoints in {self.folder} can be read. Remove the folder to begin "
-                "again from the start."
+                f"None of the checkpoints in {self.folder} can be read. Remove that folder to begin "
+                "again from the start, or put an intact checkpoint back."
             )
         return None
+
+
+class _OtherModelError(Exception):
+    """A checkpoint is whole, but its variables are not those of the model."""
 
 
 def restore(model, arrays, groups=("model", "optimizer", "metrics")):
@@ -119,52 +131,10 @@ def restore(model, arrays, groups=("model", "optimizer", "metrics")):
 
     Args:
         model: built and compiled. arrays: of `Checkpoints.load`. groups: which of its variables.
-
-    Raises:
-        UserError: they are not those of this model.
     """
-    state = model_state(model)
-    if state.keys() != arrays.keys() or any(
-        tuple(variable.shape) != arrays[name].shape for name, variable in state.items()
-    ):
-        raise UserError(
-            "The checkpoint is of another model, optimizer or Keras version than this command "
-            "makes. Choose another --out."
-        )
-    for name, variable in state.items():
+    for name, variable in model_state(model).items():
         if name.partition("/")[0] in groups:
             variable.assign(arrays[name])
-
-
-def write_atomically(path, write):
-    """Make a file that is complete or not there: `write(file)` fills it, opened for bytes."""
-    partial = path.with_name(f"partial-{path.name}")
-    try:
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    except OSError:
-        _forget(partial)
-        raise
-
-
-def _forget(path):
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
-
-
-def _sync_folder(folder):
-    """Make the disk remember a renaming."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(file, arrays, facts):
@@ -176,16 +146,76 @@ def _write(file, arrays, facts):
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
-def _read(path):
+def _read(path, model, state):
     with zipfile.ZipFile(path) as archive:
-        facts = json.loads(archive.read(_FACTS))
-        arrays = {}
-        for name in archive.namelist():
-            if name.endswith(".npy"):
-                # `read` compares the checksum of the whole member.
-                data = io.BytesIO(archive.read(name))
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(
-                    data, allow_pickle=False
-                )
-    facts["step"] = int(facts["step"])
+        facts = _read_facts(archive, path)
+        names = {n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")}
+        places = _places(model, state, names)
+        if places is None:
+            raise _OtherModelError
+        arrays = {name: _read_array(archive, places[name], state[name]) for name in places}
+    # What the file does not hold has not changed since the beginning.
+    for name in state.keys() - arrays.keys():
+        arrays[name] = keras.ops.convert_to_numpy(state[name])
     return arrays, facts
+
+
+def _places(model, state, names):
+    """Dict from a variable's name in `state` to its name in a file; None: it is of another model."""
+    if names == state.keys():
+        return {name: name for name in names}
+    # With loss scaling, earlier releases wrote the first checkpoint before the scale's two variables
+    # were made, and the later ones with two of the inner optimizer's made twice: the last two count.
+    mine, there = (sorted(n for n in some if n.startswith("optimizer/")) for some in (state, names))
+    inner = getattr(model.optimizer, "inner_optimizer", None)
+    if inner is None or state.keys() - set(mine) != names - set(there):
+        return None
+    own = len(mine) - len(inner.variables)
+    if len(there) == len(mine) - 2:
+        mine = [*mine[: own - 2], *mine[own:]]
+    elif len(there) == len(mine) + 2:
+        there = [*there[:-4], *there[-2:]]
+    else:
+        return None
+    rest = state.keys() - {n for n in state if n.startswith("optimizer/")}
+    return {**{name: name for name in rest}, **dict(zip(mine, there, strict=True))}
+
+
+def _read_facts(archive, path):
+    if archive.getinfo(_FACTS).file_size > _MAX_FACTS:
+        raise ValueError("its facts are too long")
+    facts = json.loads(archive.read(_FACTS))
+    name = re.fullmatch(r"step_(\d+)", path.stem)
+    if not isinstance(facts, dict) or type(facts.get("step")) is not int:
+        raise ValueError("it does not tell its step")
+    if name is None or facts["step"] != int(name[1]):
+        raise ValueError(f"it says that it is of step {facts['step']}")
+    images = facts.get("images", 0)
+    if type(images) is not int or images < 0:
+        raise ValueError(f"it says that it saw {shortened(images)} images")
+    return facts
+
+
+def _read_array(archive, name, variable):
+    """Array of the variable's shape; nothing larger than that is read, whatever the file says."""
+    with archive.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{name} is of version {version}")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(member)
+        if not _fits(dtype, variable.dtype):
+            raise ValueError(f"{name} holds {dtype} where {variable.dtype} must be")
+        if shape != tuple(variable.shape):
+            raise _OtherModelError
+        size = dtype.itemsize * int(np.prod(shape))
+        # To the very end: only there the member's checksum is verified.
+        data = member.read(size + 1)
+    if len(data) != size:
+        raise ValueError(f"{name} holds {len(data)} bytes where {size} must be")
+    return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+def _fits(dtype, wanted):
+    # The backends differ in the integers that they give back for the same variable.
+    wanted = keras.backend.standardize_dtype(wanted)
+    return dtype.name == wanted or (dtype.kind in "iu" and "int" in wanted)

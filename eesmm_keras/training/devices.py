@@ -62,9 +62,9 @@ def use_devices(settings):
     cluster = find_cluster(settings.coordinator, settings.num_hosts, settings.host_index)
     with contextlib.ExitStack() as stack:
         devices = _start(kind, count, cluster, stack)
-        devices.out = settings.out
+        devices.out = devices.own_out = settings.out
         if cluster and not cluster.is_chief:
-            stack.enter_context(_silent(settings))
+            devices.own_out = stack.enter_context(_silent())
         yield devices
 
 
@@ -81,32 +81,13 @@ class Devices:
         self.replicas, self.strategy = replicas, strategy
         self.hosts = cluster.hosts if cluster else 1
         self.is_chief = cluster is None or cluster.is_chief
-        # The run's folder, which all hosts read; settings.out is another one where a host is silent.
-        self.out = None
+        # The run's folder, which all hosts read; and where this one writes: if it is not the chief, to
+        # a temporary folder.
+        self.out = self.own_out = None
         self.shard = (cluster.index, cluster.hosts) if cluster else (0, 1)
 
-    def scope(self, batch_size, images_per_sample=1, least=1):
-        """Context in which the model is built and compiled.
-
-        Args:
-            batch_size: of one step; every device gets an equal part.
-            images_per_sample: a part must hold a multiple of this.
-            least: images that a part must hold.
-
-        Raises:
-            UserError: the batch does not divide, or its parts are too small.
-        """
-        part = self.replicas * images_per_sample
-        if batch_size % part or not batch_size:
-            raise UserError(
-                f"--batch-size {batch_size} must be a multiple of {part}: {self.replicas} "
-                f"devices, and samples of {images_per_sample} images."
-            )
-        if batch_size // self.replicas < least:
-            raise UserError(
-                f"--batch-size {batch_size} must be at least {self.replicas * least}: "
-                f"{self.replicas} devices, and {least} images on each."
-            )
+    def scope(self):
+        """Context in which the model is built and compiled."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def check_agreement(self, step):
@@ -172,16 +153,12 @@ class Devices:
 
 
 @contextlib.contextmanager
-def _silent(settings):
-    out = settings.out
+def _silent():
+    """A temporary folder for a run; nothing is printed meanwhile."""
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null:
-        settings.out = os.path.join(folder, "run")
-        try:
-            with contextlib.redirect_stdout(null):
-                yield
-        finally:
-            settings.out = out
-            sys.stdout.flush()
+        with contextlib.redirect_stdout(null):
+            yield os.path.join(folder, "run")
+        sys.stdout.flush()
 
 
 def _start(kind, count, cluster, stack):

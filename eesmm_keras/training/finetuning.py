@@ -14,15 +14,13 @@ from eesmm_keras.data.sources import limit_source, open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.image_classifier import ImageClassifier
-from eesmm_keras.training import loop
-from eesmm_keras.training.bad_images import bad_images_listed, open_images
+from eesmm_keras.training.bad_images import bad_images_line, open_images
+from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import run_callbacks
-from eesmm_keras.training.devices import use_devices
-from eesmm_keras.training.pretraining import bad_images_line, build_backbone
+from eesmm_keras.training.job import Job, launch
+from eesmm_keras.training.pretraining import build_backbone
 from eesmm_keras.training.probing import probe
-from eesmm_keras.training.runs import Run
 from eesmm_keras.training.schedules import make_optimizer
-from eesmm_keras.training.settings import as_dict
 from eesmm_keras.training.weights import copy_weights, load_backbone, load_checked
 
 
@@ -39,132 +37,142 @@ def finetune(settings, say=print):
     Raises:
         UserError: anything about the settings or data that makes the run impossible.
     """
-    keras.utils.set_random_seed(settings.seed)
-    with use_devices(settings) as devices:
-        return _finetune(settings, devices, say)
+
+    def finish(job, model):
+        model = load_checked(settings.out) if model is None else model
+        return accuracy(model, job.valid, job.plan.batch_size)
+
+    return launch(Finetune, settings, say, finish)
 
 
-def _finetune(settings, devices, say):
-    train = open_images(settings, "train", labelled=True)
-    valid = open_images(settings, "val", labelled=True)
-    valid = limit_source(valid, settings.val_limit, seed=settings.seed)
-    train = limit_source(train, settings.limit, seed=settings.seed)
-    train = limit_source(train, share=settings.label_share, seed=settings.seed)
-    keras.config.set_dtype_policy(settings.precision)
-    part = devices.replicas
-    batch_size = min(settings.batch_size, max(part, len(train) // part * part))
-    if batch_size < settings.batch_size:
-        say(f"Batches of {batch_size}: there are only {len(train)} images.")
-        settings.batch_size = batch_size
-    steps = settings.steps_per_epoch or max(1, round(len(train) / settings.batch_size))
-    settings.steps_per_epoch = steps
+class Finetune(Job):
+    """A classifier around an encoder learns labels. See `Job`."""
 
-    with devices.scope(settings.batch_size):
-        backbone = _encoder(settings)
-        model = ImageClassifier(backbone, len(train.class_names), train.class_names)
-        optimizer = make_optimizer(settings, model, steps)
-        optimizer.build(model.trainable_variables)
+    kind = "finetune"
+
+    def __init__(self, settings, devices, begun_with=None, say=print):
+        super().__init__(settings, devices, begun_with, say)
+        train = open_images(settings, "train", labelled=True)
+        valid = open_images(settings, "val", labelled=True)
+        self.valid = limit_source(valid, settings.val_limit, seed=settings.seed)
+        train = limit_source(train, settings.limit, seed=settings.seed)
+        self.train = limit_source(train, share=settings.label_share, seed=settings.seed)
+        self.sources = (self.train, self.valid)
+        self.plan = BatchPlan.make(
+            settings, len(self.train), replicas=devices.replicas, begun_with=begun_with
+        )
+
+    def build(self):
+        settings = self.settings
+        keras.config.set_dtype_policy(settings.precision)
+        backbone = build_encoder(settings)
+        self.model = ImageClassifier(backbone, len(self.train.class_names), self.train.class_names)
+        optimizer = make_optimizer(
+            settings, self.model, self.plan.steps, batch_size=self.plan.batch_size
+        )
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=settings.label_smoothing
         )
         measured = [keras.metrics.CategoricalAccuracy("accuracy")]
         # Weighted: where validation batches are filled up, with images of weight 0.
-        model.compile(optimizer, loss, weighted_metrics=measured)
+        self.model.compile(optimizer, loss, weighted_metrics=measured)
+        # Built before the first step: a checkpoint holds what they have summed up. Compiling may have
+        # wrapped the optimizer into one that scales the loss.
+        self.model.optimizer.build(self.model.trainable_variables)
+        blank = np.zeros((1, self.model.num_classes), "float32")
+        self.model.compute_metrics(None, blank, blank)
+        return self.model
 
-        # Built before the first step: a checkpoint holds what they have summed up.
-        blank = np.zeros((1, model.num_classes), "float32")
-        model.compute_metrics(None, blank, blank)
+    @property
+    def image_size(self):
+        """Side of the square images in pixels, once the model is built."""
+        return self.model.backbone.image_shape[0]
 
-    run = Run(settings.out)
-    size = settings.image_size
-    augmentation = Augmentation(
-        rand_augment_magnitude=settings.rand_augment_magnitude,
-        mixup_alpha=settings.mixup_alpha or 0.0,
-        cutmix_alpha=settings.cutmix_alpha or 0.0,
-        erasing=settings.erasing,
-        crop_scale=settings.crop_scale,
-        crop_ratio=settings.crop_ratio,
-        flip=settings.flip,
-    )
+    def derived(self):
+        return {**super().derived(), "image_size": self.image_size}
 
-    def make_dataset(start):
-        return labelled_dataset(
-            train, size, settings.batch_size, num_classes=model.num_classes, start_step=start,
-            steps=settings.epochs * steps, seed=settings.seed, augmentation=augmentation,
-            shard=devices.shard,
-        )  # fmt: skip
-
-    def describe(step):
-        members = batch_members(len(train), settings.batch_size, step, settings.seed)
-        return {"seed": settings.seed, "images": [train.describe(i) for i in members]}
-
-    def callbacks(position):
-        ema = [keras.callbacks.SwapEMAWeights()] if settings.ema_momentum else []
-        return [*ema, *run_callbacks(run, settings, position)]
-
-    make_dataset(0)
-    if not run.begin("finetune", as_dict(settings)):
-        say(f"The run in {run.path} is finished: nothing to do.")
-        return run, accuracy(load_checked(run.path), valid, settings.batch_size)
-    known_bad = len(train.bad) + len(valid.bad)
-    for line in (valid.note, bad_images_line(train), bad_images_line(valid)):
-        if line:
-            say(line)
-    say(
-        f"Fine-tuning on {len(train)} images of {model.num_classes} classes, validation on "
-        f"{len(valid)}: weights {settings.weights}, {settings.epochs} epochs of {steps} steps, "
-        f"{settings.batch_size} images a step, {keras.backend.backend()}, {settings.precision}"
-    )
-    validation = _one_hot(evaluation_dataset(valid, size, settings.batch_size), model)
-    with bad_images_listed(run, train, valid):
-        loop.train(
-            model, run, settings, steps, make_dataset, callbacks, describe, len(train), devices, say,
-            validation_data=devices.feed_validation(validation, len(valid), settings.batch_size),
-        )  # fmt: skip
-    run.finish(model)
-    bad = [*train.bad, *valid.bad]
-    if len(bad) > known_bad:
-        say(f"Skipped {len(bad)} images that cannot be read: see {run.path / 'bad_images.txt'}")
-    return run, accuracy(model, valid, settings.batch_size)
-
-
-def _encoder(settings):
-    """Encoder with the settings' weights, size and stochastic depth."""
-    if settings.weights == "none":
-        settings.backbone = settings.backbone or default_backbone(settings.data)
-        backbone = build_backbone(
-            settings.backbone, settings.image_size, drop_path=settings.drop_path
+    def batches(self, start):
+        settings = self.settings
+        augmentation = Augmentation(
+            rand_augment_magnitude=settings.rand_augment_magnitude,
+            mixup_alpha=settings.mixup_alpha or 0.0,
+            cutmix_alpha=settings.cutmix_alpha or 0.0,
+            erasing=settings.erasing,
+            crop_scale=settings.crop_scale,
+            crop_ratio=settings.crop_ratio,
+            flip=settings.flip,
         )
-        settings.image_size = backbone.image_shape[0]
-        return backbone
+        return labelled_dataset(
+            self.train,
+            self.image_size,
+            self.plan.batch_size,
+            num_classes=self.model.num_classes,
+            steps=self.plan.total_steps,
+            start_step=start,
+            seed=settings.seed,
+            augmentation=augmentation,
+            shard=self.devices.shard,
+        )
+
+    def validation(self):
+        import tensorflow as tf
+
+        classes, batch_size = self.model.num_classes, self.plan.batch_size
+        batches = evaluation_dataset(self.valid, self.image_size, batch_size)
+        one_hot = batches.map(lambda x, y: (x, tf.one_hot(y, classes)))
+        return self.devices.feed_validation(one_hot, len(self.valid), batch_size)
+
+    def members(self, step):
+        seed = self.settings.seed
+        members = batch_members(len(self.train), self.plan.batch_size, step, seed=seed)
+        return {"seed": seed, "images": [self.train.describe(i) for i in members]}
+
+    def callbacks(self, position, folder):
+        ema = [keras.callbacks.SwapEMAWeights()] if self.settings.ema_momentum else []
+        return [*ema, *run_callbacks(folder, self.plan, position)]
+
+    def introduction(self):
+        settings, plan = self.settings, self.plan
+        lines = [self.valid.note, bad_images_line(self.train), bad_images_line(self.valid)]
+        return [
+            *super().introduction(),
+            *filter(None, lines),
+            f"Fine-tuning on {plan.images} images of {self.model.num_classes} classes, validation on "
+            f"{len(self.valid)}: weights {settings.weights}, {plan.epochs} epochs of {plan.steps} "
+            f"steps, {plan.batch_size} images per step, {keras.backend.backend()}, "
+            f"{settings.precision}",
+        ]
+
+
+def build_encoder(settings):
+    """Encoder with the settings' weights, size and stochastic depth.
+
+    Raises:
+        UserError: no such encoder, or weights of another one.
+    """
+    drop_path = settings.drop_path
+    if settings.weights == "none":
+        name = settings.backbone or default_backbone(settings.data)
+        return build_backbone(name, settings.image_size, drop_path=drop_path)
     source = load_backbone(settings.weights)
     if settings.backbone:
-        backbone = build_backbone(
-            settings.backbone, settings.image_size, drop_path=settings.drop_path
-        )
+        backbone = build_backbone(settings.backbone, settings.image_size, drop_path=drop_path)
     else:
-        config = {**source.get_config(), "drop_path": settings.drop_path}
+        config = {**source.get_config(), "drop_path": drop_path}
         if settings.image_size:
             config["image_shape"] = (settings.image_size, settings.image_size, 3)
         try:
             backbone = type(source).from_config(config)
         except ValueError as error:
             raise UserError(str(error)) from error
-    settings.image_size = backbone.image_shape[0]
     copy_weights(source, backbone, settings.weights)
     return backbone
-
-
-def _one_hot(dataset, model):
-    import tensorflow as tf
-
-    return dataset.map(lambda x, y: (x, tf.one_hot(y, model.num_classes)))
 
 
 def accuracy(model, source, batch_size=64):
     """Top-1 accuracy 0..1 of a classifier on a labelled source."""
     right = seen = 0
-    # A model of its own runs on this host and one device, whatever the classifier was trained on.
+    # A plain Model: predicts locally on one device, outside any strategy.
     inputs = keras.Input(model.backbone.image_shape, dtype=model.backbone.input.dtype)
     alone = keras.Model(inputs, model(inputs, training=False))
     batches = evaluation_dataset(source, model.backbone.image_shape[0], batch_size)

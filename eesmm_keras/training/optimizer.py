@@ -97,6 +97,8 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         self.hold_average = False
 
     def build(self, variables):
+        if self.built:  # Keras' loss scaling builds it again
+            return
         super().build(variables)
         self._scales = [self.lr_scales.get(variable.path, 1.0) for variable in variables]
         self._decayed = self._which_decay(variables)

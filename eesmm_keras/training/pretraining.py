@@ -7,17 +7,133 @@ from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
-from eesmm_keras.training.bad_images import bad_images_listed, open_images
+from eesmm_keras.training.bad_images import bad_images_line, open_images
+from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
-from eesmm_keras.training.devices import use_devices
-from eesmm_keras.training.loop import train
-from eesmm_keras.training.runs import Run
+from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.schedules import make_optimizer
-from eesmm_keras.training.settings import as_dict, method_arguments
+from eesmm_keras.training.settings import method_arguments
 from eesmm_keras.training.weights import copy_weights, load_backbone
 
 # Images in the run's pictures.
 _SHOWN = 8
+
+
+def pretrain(settings, say=print):
+    """Run a pre-training.
+
+    Args:
+        settings: `PretrainSettings`.
+        say: takes lines for the screen.
+
+    Returns:
+        `Run` of the finished run.
+
+    Raises:
+        UserError: anything about the settings or data that makes the run impossible; it is found
+            before training starts.
+    """
+    return launch(Pretrain, settings, say)[0]
+
+
+class Pretrain(Job):
+    """A method trains an encoder on images without labels. See `Job`."""
+
+    kind = "pretrain"
+
+    def __init__(self, settings, devices, begun_with=None, say=print):
+        super().__init__(settings, devices, begun_with, say)
+        source = open_images(settings, seed=settings.seed)
+        self.source = limit_source(source, settings.limit, seed=settings.seed)
+        self.sources = (self.source,)
+        self.plan = BatchPlan.make(
+            settings,
+            len(self.source),
+            **batch_rule(settings),
+            replicas=devices.replicas,
+            begun_with=begun_with,
+        )
+        self.probe_sources = _open_probe_sources(settings)
+
+    def build(self):
+        settings = self.settings
+        keras.config.set_dtype_policy(settings.precision)
+        self.backbone_name = settings.backbone or default_backbone(settings.data)
+        self.backbone = build_backbone(self.backbone_name, settings.image_size)
+        if settings.init_from:
+            copy_weights(load_backbone(settings.init_from), self.backbone, settings.init_from)
+        self.model = build_method(settings, self.backbone)
+        optimizer = make_optimizer(
+            settings,
+            self.model,
+            self.plan.steps,
+            batch_size=self.plan.batch_size,
+        )
+        self.model.compile(optimizer)
+        # Built before the first step, or TensorFlow traces the step twice; compiling may have wrapped
+        # it into one that scales the loss.
+        self.model.optimizer.build(self.model.trainable_variables)
+        return self.model
+
+    @property
+    def image_size(self):
+        """Side of the square images in pixels, once the encoder is built."""
+        return self.backbone.image_shape[0]
+
+    def derived(self):
+        return {
+            **super().derived(),
+            "backbone": self.backbone_name,
+            "image_size": self.image_size,
+        }
+
+    def batches(self, start):
+        settings = self.settings
+        return pretrain_dataset(
+            self.source,
+            self.image_size,
+            self.plan.batch_size,
+            self.plan.total_steps,
+            start_step=start,
+            seed=settings.seed,
+            crop_scale=settings.crop_scale,
+            crop_ratio=settings.crop_ratio,
+            flip=settings.flip,
+            group=self.plan.group,
+            shard=self.devices.shard,
+        )
+
+    def members(self, step):
+        seed, plan = self.settings.seed, self.plan
+        members = batch_members(
+            len(self.source), plan.batch_size, step, seed=seed, group=plan.group
+        )
+        return {"seed": seed, "images": [self.source.describe(i) for i in members]}
+
+    def callbacks(self, position, folder):
+        settings, epochs = self.settings, self.plan.epochs
+        shown, _ = load_arrays(self.source, self.image_size, limit=_SHOWN)
+        shown = shown[: len(shown) // self.plan.group * self.plan.group]
+        extra = [
+            RefreshMasks(),
+            Pictures(shown, folder.pictures, settings.pictures_every, position, epochs),
+        ]
+        if self.probe_sources:
+            every = (settings.probe_mode, settings.probe_every, epochs)
+            extra.append(Probe(*self.probe_sources, *every, folder))
+        return run_callbacks(folder, self.plan, position, extra)
+
+    def introduction(self):
+        settings, plan = self.settings, self.plan
+        lines = [getattr(self.source, "note", ""), bad_images_line(self.source)]
+        return [
+            *super().introduction(),
+            *filter(None, lines),
+            f"{settings.method} on {plan.images} images of {settings.data}: {self.backbone_name}, "
+            f"{self.image_size} pixels, {self.backbone.count_params() / 1e6:.1f} M parameters, "
+            f"{plan.epochs} epochs of {plan.steps} steps, {plan.batch_size} images per step, "
+            f"{keras.backend.backend()}, {settings.precision}",
+        ]
 
 
 def build_backbone(name, image_size, **kwargs):
@@ -44,117 +160,14 @@ def build_method(settings, backbone):
         raise UserError(str(error)) from error
 
 
-def pretrain(settings, say=print):
-    """Run a pre-training.
-
-    Args:
-        settings: `PretrainSettings`.
-        say: takes lines for the screen.
-
-    Returns:
-        `Run` of the finished run.
-
-    Raises:
-        UserError: anything about the settings or data that makes the run impossible; it is found
-            before training starts.
-    """
-    keras.utils.set_random_seed(settings.seed)
-    with use_devices(settings) as devices:
-        return _pretrain(settings, devices, say)
-
-
-def _pretrain(settings, devices, say):
-    source = open_images(settings, seed=settings.seed)
-    source = limit_source(source, settings.limit, seed=settings.seed)
-    settings.backbone = settings.backbone or default_backbone(settings.data)
-    keras.config.set_dtype_policy(settings.precision)
+def batch_rule(settings):
+    """What the settings' method wants of a batch: keyword arguments of `BatchPlan.make`."""
+    method = methods.get(settings.method)
     arguments = {**method_arguments(settings.method), **settings.method_args}
-    images_per_sample = methods.get(settings.method).images_in_sample(arguments)
-    if settings.batch_size % images_per_sample:
-        raise UserError(
-            f"--batch-size {settings.batch_size} must be a multiple of {images_per_sample}: "
-            f"{settings.method} mixes {images_per_sample} images into one."
-        )
-    if len(source) < images_per_sample:
-        raise UserError(
-            f"{settings.data} holds {len(source)} image, and {images_per_sample} are mixed into one:"
-            f" at least {images_per_sample} are needed."
-        )
-    probe_sources = _probe_sources(settings)
-    part = images_per_sample * devices.replicas
-    batch_size = min(settings.batch_size, max(part, len(source) // part * part))
-    if batch_size < settings.batch_size:
-        say(f"Batches of {batch_size}: there are only {len(source)} images.")
-        settings.batch_size = batch_size
-    steps = settings.steps_per_epoch or max(1, round(len(source) / settings.batch_size))
-    settings.steps_per_epoch = steps
-
-    smallest = methods.get(settings.method).smallest_batch
-    with devices.scope(settings.batch_size, images_per_sample, smallest):
-        backbone = build_backbone(settings.backbone, settings.image_size)
-        settings.image_size = backbone.image_shape[0]
-        if settings.init_from:
-            copy_weights(load_backbone(settings.init_from), backbone, settings.init_from)
-        model = build_method(settings, backbone)
-        optimizer = make_optimizer(settings, model, steps)
-        # Built before the first step, or TensorFlow traces the step twice.
-        optimizer.build(model.trainable_variables)
-        model.compile(optimizer)
-
-    run, known_bad = Run(settings.out), len(source.bad)
-    views = {
-        "image_size": settings.image_size,
-        "crop_scale": settings.crop_scale,
-        "crop_ratio": settings.crop_ratio,
-        "flip": settings.flip,
-    }
-    order = {"seed": settings.seed, "group": images_per_sample}
-
-    def make_dataset(start):
-        end = settings.epochs * steps
-        batches = {"batch_size": settings.batch_size, "steps": end, "start_step": start}
-        return pretrain_dataset(source, **batches, **views, **order, shard=devices.shard)
-
-    def describe(step):
-        members = batch_members(len(source), settings.batch_size, step, **order)
-        return {"seed": settings.seed, "images": [source.describe(i) for i in members]}
-
-    def callbacks(position):
-        pictures = Pictures(shown, run.pictures, settings.pictures_every, position, settings.epochs)
-        extra = [RefreshMasks(), pictures]
-        if probe_sources:
-            every = (settings.probe_mode, settings.probe_every, settings.epochs)
-            extra.append(Probe(*probe_sources, *every, run))
-        return run_callbacks(run, settings, position, extra)
-
-    # Opened before the folder is made: it tells if nothing can be read.
-    make_dataset(0)
-    if not run.begin("pretrain", as_dict(settings)):
-        say(f"The run in {run.path} is finished: nothing to do.")
-        return run
-    _describe(source, settings, backbone, steps, say)
-    shown, _ = load_arrays(source, settings.image_size, limit=_SHOWN)
-    shown = shown[: len(shown) // images_per_sample * images_per_sample]
-    with bad_images_listed(run, source):
-        train(
-            model,
-            run,
-            settings,
-            steps,
-            make_dataset,
-            callbacks,
-            describe,
-            len(source),
-            devices,
-            say,
-        )
-    run.finish(model)
-    if len(source.bad) > known_bad:
-        say(bad_images_line(source))
-    return run
+    return {"group": method.images_in_sample(arguments), "least": method.smallest_batch}
 
 
-def _probe_sources(settings):
+def _open_probe_sources(settings):
     """Labelled train and test images for probes during training, or None."""
     if not settings.probe_data:
         return None
@@ -162,25 +175,3 @@ def _probe_sources(settings):
         open_images(settings, split, data=settings.probe_data, labelled=True)
         for split in ("train", "test")
     ]
-
-
-def _describe(source, settings, backbone, steps, say):
-    for line in (getattr(source, "note", ""), bad_images_line(source)):
-        if line:
-            say(line)
-    say(
-        f"{settings.method} on {len(source)} images of {settings.data}: {settings.backbone}, "
-        f"{settings.image_size} pixels, {backbone.count_params() / 1e6:.1f} M parameters, "
-        f"{settings.epochs} epochs of {steps} steps, {settings.batch_size} images a step, "
-        f"{keras.backend.backend()}, {settings.precision}"
-    )
-
-
-def bad_images_line(source):
-    """`Skipped 2 images that cannot be read: a.jpg (...), ...`, or an empty text."""
-    if not source.bad:
-        return ""
-    named = ", ".join(f"{name} ({reason})" for name, reason in source.bad[:5])
-    more = f", and {len(source.bad) - 5} more" if len(source.bad) > 5 else ""
-    plural = "s" * (len(source.bad) != 1)
-    return f"Skipped {len(source.bad)} image{plural} that cannot be read: {named}{more}"

@@ -1,28 +1,32 @@
 """A run's folder: it says what was done and holds what came out.
 
-RUN/config.yaml     every setting that was used, versions
-RUN/metrics.csv     one line an epoch
+RUN/config.yaml     what the user asked for, what followed from it, versions
+RUN/metrics.csv     one line per epoch
 RUN/tensorboard/    the same as TensorBoard events
 RUN/checkpoints/    what an unfinished run goes on from
 RUN/pictures/       reconstructions
 RUN/model.keras     the final model; only a finished run has it
 RUN/bad_images.txt  images that could not be read, if any
 RUN/nan_step_N.json what a skipped step saw, if any
+RUN/lock            names the process that writes the run now
 """
 
+import contextlib
 import csv
-import importlib.metadata
+import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from eesmm_keras.errors import UserError
-from eesmm_keras.training.checkpoints import write_atomically
-from eesmm_keras.training.settings import FREE
+from eesmm_keras.training.run_config import read_config
+from eesmm_keras.training.run_lock import RunLock
+from eesmm_keras.training.state_files import check_kind, read_text, write_atomically
 
-_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "keras-cv", "numpy", "pillow")
+_LOCK = "lock"
+# Settings that are named where many differ.
+_SHOWN = 5
 
 
 class Run:
@@ -34,87 +38,123 @@ class Run:
 
     def __init__(self, path):
         self.path = Path(path)
+        self.config_path = self.path / "config.yaml"
         self.model_path = self.path / "model.keras"
         self.pictures = self.path / "pictures"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_path = self.path / "metrics.csv"
+        self.bad_images_path = self.path / "bad_images.txt"
         self.tensorboard_path = self.path / "tensorboard"
 
     @property
     def exists(self):
-        return (self.path / "config.yaml").is_file()
+        return self.config_path.is_file()
 
-    def begin(self, kind, settings):
-        """Make the folder and write config.yaml, or check that an unfinished run is the same one.
+    def begun_with(self, asked):
+        """Config of the run in the folder, if the same command began it.
+
+        Args:
+            asked: `RunConfig` of the command that is given now.
 
         Returns:
+            `RunConfig`, or None: there is no run yet.
+
+        Raises:
+            UserError: the folder holds a run with other settings, or a damaged one, or other files.
+        """
+        check_kind(self.path, "Choose another --out.", folder=True)
+        self._check_kinds()
+        if not self.exists:
+            self._check_free()
+            return None
+        there = read_config(self.config_path)
+        self._refuse(there.differences(asked), asked.task)
+        return there
+
+    @contextlib.contextmanager
+    def opened(self, asked, derived, say=print):
+        """The folder, made and locked for this process; a context.
+
+        Args:
+            asked: `RunConfig` of the command that is given now. derived: dict that it is written with.
+            say: takes lines for the screen.
+
+        Yields:
             bool: whether there is anything left to do: False for a finished run.
 
         Raises:
-            UserError: the folder holds a run with other settings, or other files, or cannot be
-                written.
+            UserError: another process writes this run; the folder cannot be written; or see
+                `begun_with`.
         """
+        self.begun_with(asked)
+        if self.model_path.is_file():
+            yield False
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(RunLock(self.path / _LOCK))
+                # Another process may have finished in the meantime.
+                begun = self.begun_with(asked)
+                if begun is None:
+                    replace(asked, derived=derived).write(self.config_path)
+                unfinished = not self.model_path.is_file()
+                if unfinished:
+                    self.pictures.mkdir(exist_ok=True)
+                    self.checkpoints.mkdir(exist_ok=True)
+            except OSError as error:
+                raise UserError(
+                    f"Cannot write to {self.path}: {error.strerror}. Choose another --out."
+                ) from error
+            if lock.left_by and unfinished:
+                say(f"The run was left by {lock.left_by}, which ended without a word.")
+            yield unfinished
+
+    def _refuse(self, other, task):
+        """Raise a UserError if there are differences, a dict from a setting to a text."""
+        if not other:
+            return
+        shown = [*list(other.values())[:_SHOWN], *(["..."] if len(other) > _SHOWN else [])]
+        longer = ""
+        if other.keys() == {"epochs"}:
+            option = "--init-from" if task == "pretrain" else "--weights"
+            longer = (
+                " A run keeps its number of epochs, over which its learning rate falls. To train "
+                f"longer, let it finish and begin another one from it: {option} {self.path} --out "
+                "ANOTHER."
+            )
+        raise UserError(
+            f"{self.path} already holds a run, with other settings: {'; '.join(shown)}. Choose "
+            "another --out, or give the command that the run was begun with to go on with it."
+            f"{longer}"
+        )
+
+    def _check_free(self):
+        """Refuse a folder with files that are no run's; those of a killed process do not count."""
         try:
-            if self.exists:
-                self._check_same(kind, settings)
-                return not self.model_path.is_file()
-            if self.path.is_dir() and any(
-                not entry.name.startswith("partial-") for entry in self.path.iterdir()
-            ):
-                raise UserError(f"{self.path} is not empty. Choose another --out.")
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._write_config(kind, settings)
-            return True
+            names = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
         except OSError as error:
             raise UserError(
-                f"Cannot write to {self.path}: {error.strerror}. Choose another --out."
+                f"{self.path} cannot be read: {error.strerror}. Choose another --out."
             ) from error
-        finally:
-            if self.exists and not self.model_path.is_file():
-                self.pictures.mkdir(exist_ok=True)
-                self.checkpoints.mkdir(exist_ok=True)
+        if any(name != _LOCK and not name.startswith("partial-") for name in names):
+            lost = " and has no config.yaml" if self.checkpoints.name in names else ""
+            raise UserError(f"{self.path} is not empty{lost}. Choose another --out.")
 
-    def _check_same(self, kind, settings):
-        import keras
+    def _check_kinds(self):
+        """Refuse a folder in the place of a file and the like, before anything is opened."""
+        advice = "Move it away and give the same command again; the rest of the run is untouched."
+        for path in (self.config_path, self.model_path, self.metrics_path, self.bad_images_path,
+                     self.path / _LOCK, self._unfinished_model):  # fmt: skip
+            check_kind(path, advice)
+        for path in (self.checkpoints, self.pictures, self.tensorboard_path):
+            check_kind(path, advice, folder=True)
+        if self.metrics_path.is_file():
+            self._read_metrics()
 
-        config = self.config()
-        there = {"task": config["task"], "backend": config["backend"], **config["settings"]}
-        here = {"task": kind, "backend": keras.backend.backend(), **settings}
-        other = [
-            f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
-            for key in sorted(there.keys() | here.keys())
-            if key not in FREE and there.get(key) != here.get(key)
-        ]
-        if other:
-            raise UserError(
-                f"{self.path} already holds a run, with other settings: {'; '.join(other)}. Choose "
-                "another --out, or give the command that the run was begun with to go on with it."
-            )
-
-    def _write_config(self, kind, settings):
-        import keras
-
-        versions = {"eesmm-keras": importlib.metadata.version("eesmm-keras")}
-        for package in _PACKAGES:
-            try:
-                versions[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        config = {
-            "task": kind,
-            "backend": keras.backend.backend(),
-            "versions": versions,
-            "settings": settings,
-        }
-        text = yaml.safe_dump(config, sort_keys=False)
-        write_atomically(self.path / "config.yaml", lambda file: file.write(text.encode()))
-
-    def config(self):
-        """The dict in config.yaml."""
-        try:
-            return yaml.safe_load((self.path / "config.yaml").read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(f"{self.path / 'config.yaml'} cannot be read: {error}") from error
+    @property
+    def _unfinished_model(self):
+        return self.path / "unfinished.keras"
 
     def save_model(self, model):
         """Write model.keras, complete or not at all.
@@ -122,7 +162,7 @@ class Run:
         Raises:
             UserError: the disk is full, or the folder is gone.
         """
-        whole = self.path / "unfinished.keras"
+        whole = self._unfinished_model
         try:
             model.save(whole)
             with open(whole, "rb+") as file:
@@ -139,11 +179,18 @@ class Run:
         self.save_model(model)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
+    def _read_metrics(self):
+        advice = (
+            "Move it away and give the same command again: the run goes on and begins a new one; its "
+            "checkpoints are untouched."
+        )
+        return read_text(self.metrics_path, advice)
+
     def forget_after(self, epochs):
         """Take back what metrics.csv tells of later epochs: the run is there again."""
         if not self.metrics_path.is_file():
             return
-        header, *rows = self.metrics_path.read_text().splitlines(keepends=True) or [""]
+        header, *rows = self._read_metrics().splitlines(keepends=True) or [""]
         if not header.endswith("\n"):
             # Killed before the first line was whole.
             self.metrics_path.unlink()
@@ -158,8 +205,7 @@ class Run:
         """The last line of metrics.csv as a dict of strings; empty if there is none."""
         if not self.metrics_path.is_file():
             return {}
-        with open(self.metrics_path, newline="") as file:
-            return ([{}, *csv.DictReader(file)])[-1]
+        return ([{}, *csv.DictReader(io.StringIO(self._read_metrics(), newline=""))])[-1]
 
 
 def find_model_file(where):

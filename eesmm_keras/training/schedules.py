@@ -10,17 +10,19 @@ REFERENCE_BATCH = 512
 MAX_WARMUP = 0.2
 
 
-def make_optimizer(settings, model, steps_per_epoch):
+def make_optimizer(settings, model, steps_per_epoch, batch_size=None):
     """AdamW with linear warm-up, cosine decay and layer-wise learning rates, per `settings`.
 
     Args:
         settings: `PretrainSettings` or `FinetuneSettings`.
         model: a `GuardedModel`: its encoder gets layer-wise rates, all rates its
             `learning_rate_scale`, and what it lists as `no_weight_decay` is not decayed.
-        steps_per_epoch: batches an epoch. With accumulation the schedule counts batches, not
+        steps_per_epoch: batches per epoch. With accumulation the schedule counts batches, not
             updates, because Keras' iterations do.
+        batch_size: images per step; None: `settings.batch_size`.
     """
-    scale = model.learning_rate_scale * settings.batch_size * settings.accumulate / REFERENCE_BATCH
+    batch_size = batch_size or settings.batch_size
+    scale = model.learning_rate_scale * batch_size * settings.accumulate / REFERENCE_BATCH
     total = settings.epochs * steps_per_epoch
     warmup = min(round(settings.warmup_epochs * steps_per_epoch), round(MAX_WARMUP * total))
     peak = settings.learning_rate * scale

@@ -1,0 +1,95 @@
+"""Files that hold the state of a run: read with suspicion, written whole or not at all."""
+
+import os
+import stat
+
+from eesmm_keras.errors import UserError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def check_kind(path, advice, folder=False):
+    """Refuse what is not the file or folder that should be here; nothing here is good too.
+
+    Args:
+        path: `pathlib.Path`. advice: what to do, a sentence for the message.
+        folder: whether a folder should be here, and not a file.
+
+    Returns:
+        bool: whether it is here.
+
+    Raises:
+        UserError: something else is here. A pipe would otherwise keep its reader waiting for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise UserError(f"{path} is a link to nothing. {advice}") from None
+        return False
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. {advice}") from error
+    if stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode):
+        return True
+    found = _KINDS.get(stat.S_IFMT(mode), "a file")
+    raise UserError(f"{path} is {found}, but must be a {'folder' if folder else 'file'}. {advice}")
+
+
+def read_text(path, advice, limit=2**26):
+    """Text of a small file of a run.
+
+    Args:
+        path: of a file that is there. advice: what to do, a sentence for the message.
+        limit: bytes; a longer file is refused.
+
+    Raises:
+        UserError: no file, not UTF-8, too long, or the system cannot read it.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+        text = data.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. {advice}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is damaged: byte {error.start} is no UTF-8 text. {advice}"
+        ) from error
+    if len(data) > limit:
+        raise UserError(f"{path} is damaged: it has more than {limit} bytes. {advice}")
+    return text
+
+
+def write_atomically(path, write):
+    """Make a file that is complete or not there: `write(file)` fills it, opened for bytes."""
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        with open(partial, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError:
+        remove_file(partial)
+        raise
+
+
+def remove_file(path):
+    """Remove a file if that is possible; it is not worth a message where it is not."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def _sync_folder(folder):
+    """Make the disk remember a renaming."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
