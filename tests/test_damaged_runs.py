@@ -210,6 +210,7 @@ CHECKPOINTS = {
     "step a fraction": facts({"step": 2.5, "images": 20}),
     "step another": facts({"step": 10**9, "images": 20}),
     "images text": facts({"step": 3, "images": "many"}),
+    "undecayed a number": facts({"step": 3, "images": 20, "undecayed": 3}),
     "array of text": array(np.full((3,), "x")),
     "array of objects": array(np.array([{}, None]), pickled=True),
     "array no array": repacked(lambda members: members.update({"model/00000.npy": b"x" * 200})),

@@ -193,6 +193,9 @@ def _read_facts(archive, path):
     images = facts.get("images", 0)
     if type(images) is not int or images < 0:
         raise ValueError(f"it says that it saw {shortened(images)} images")
+    undecayed = facts.get("undecayed") or []
+    if not isinstance(undecayed, list) or not all(isinstance(name, str) for name in undecayed):
+        raise ValueError(f"it says that {shortened(undecayed)} is not decayed")
     return facts
 
 
