@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+STEPS = ("forward", "training")
 TURN = 2.0
 SIDES = (
     ("ours", "tensorflow"),
@@ -108,6 +109,48 @@ def work(side, preset, batch, size):
         print((time.perf_counter() - begin) / count, file=answers, flush=True)
 
 
+def start(backends, backbone, batch_size):
+    """`{(side, framework): process}` of every side that is asked for, ready for its turns."""
+    processes = {}
+    for side, framework in (pair for pair in SIDES if pair[1] in backends):
+        command = [sys.executable, __file__, "--work", side, "--backbone", backbone]
+        process = processes[side, framework] = subprocess.Popen(
+            [*command, "--batch-size", str(batch_size)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, "KERAS_BACKEND": framework, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )  # fmt: skip
+        if process.stdout.readline().strip() != "ready":
+            sys.exit(f"{side} on {framework} did not start: is it installed?")
+    return processes
+
+
+def measure(processes, repeats):
+    """Seconds of every turn, `{((side, framework), step): [...]}`; all processes take turns."""
+    seconds = {(key, what): [] for key in processes for what in STEPS}
+    for _ in range(repeats):
+        for what in STEPS:
+            for key, process in processes.items():
+                process.stdin.write(f"{what}\n")
+                process.stdin.flush()
+                seconds[key, what].append(float(process.stdout.readline()))
+    for process in processes.values():
+        process.kill()
+    return seconds
+
+
+def table(processes, seconds, batch_size):
+    """One row per side, framework and step."""
+    rows = []
+    for side, framework in processes:
+        for what in STEPS:
+            mine, own = seconds[(side, framework), what], seconds[("ours", framework), what]
+            ratio = statistics.median(a / b for a, b in zip(mine, own, strict=True))
+            row = {"name": side, "framework": framework, "step": what, "batch": batch_size}
+            row["images_per_s"] = round(batch_size / statistics.median(mine), 2)
+            rows.append({**row, "ours_is_faster_by": round(ratio, 2)})
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="swin_tiny")
@@ -121,47 +164,11 @@ def main():
     from eesmm_keras.backbones.presets import SWIN_PRESETS
 
     preset = SWIN_PRESETS[args.backbone]
-    size = preset["image_shape"][0]
     if args.work:
-        return work(args.work, preset, args.batch_size, size)
+        return work(args.work, preset, args.batch_size, preset["image_shape"][0])
 
-    processes = {}
-    backends = args.backends.split(",")
-    for side, framework in (pair for pair in SIDES if pair[1] in backends):
-        command = [sys.executable, __file__, "--work", side, "--backbone", args.backbone]
-        processes[side, framework] = subprocess.Popen(
-            [*command, "--batch-size", str(args.batch_size)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "KERAS_BACKEND": framework, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )  # fmt: skip
-        if processes[side, framework].stdout.readline().strip() != "ready":
-            sys.exit(f"{side} on {framework} did not start: is it installed?")
-    seconds = {(key, what): [] for key in processes for what in ("forward", "training")}
-    for _ in range(args.repeats):
-        for what in ("forward", "training"):
-            for key, process in processes.items():
-                process.stdin.write(f"{what}\n")
-                process.stdin.flush()
-                seconds[key, what].append(float(process.stdout.readline()))
-    for process in processes.values():
-        process.kill()
-
-    rows = []
-    for side, framework in processes:
-        for what in ("forward", "training"):
-            mine, own = seconds[(side, framework), what], seconds[("ours", framework), what]
-            rows.append(
-                {
-                    "name": side,
-                    "framework": framework,
-                    "step": what,
-                    "batch": args.batch_size,
-                    "images_per_s": round(args.batch_size / statistics.median(mine), 2),
-                    "ours_is_faster_by": round(
-                        statistics.median(a / b for a, b in zip(mine, own, strict=True)), 2
-                    ),
-                }
-            )
+    processes = start(args.backends.split(","), args.backbone, args.batch_size)
+    rows = table(processes, measure(processes, args.repeats), args.batch_size)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "results.csv", "w", newline="") as file:
