@@ -21,7 +21,8 @@ HERE = Path(__file__).parent / "foreign"
 
 def opened(name):
     """`(Weights, encoder, Report, what the library made)`."""
-    weights = open_weights(str(HERE / f"{name}.safetensors"))
+    where = HERE / name if name.startswith("keras_hub") else HERE / f"{name}.safetensors"
+    weights = open_weights(str(where))
     assert weights.converter.title == CONVERTERS.get(name.replace("deit3", "vit"))().title
     options = {}
     # What the source says nothing of.
@@ -50,6 +51,16 @@ def test_features_of_timm(name):
         }[name]
     )
     close(encoder(made["images"]), made["features"])
+
+
+@pytest.mark.parametrize("name", ["keras_hub_swin", "keras_hub_vit"])
+def test_features_of_keras_hub(name):
+    weights, encoder, report, made = opened(name)
+    assert not weights.assumed
+    assert report.coverage == 1
+    assert not report.left_over
+    features = made["features"]
+    close(encoder(made["images"]), features if "swin" in name else features[:, 1:])
 
 
 @pytest.mark.parametrize("name", ["swin_timm", "swin_official"])

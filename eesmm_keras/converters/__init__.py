@@ -14,7 +14,7 @@ CONVERTERS = Family(
     package="eesmm_keras.converters",
     contract="eesmm_keras.converters.converter:Converter",
     shared=(
-        "adaptation", "converter", "importing", "own_model", "reading", "recognition", "report",
-        "source", "swin_layout", "vit_layout",
+        "adaptation", "converter", "importing", "keras_hub_layout", "own_model", "reading",
+        "recognition", "report", "source", "swin_layout", "vit_layout",
     ),
 )  # fmt: skip

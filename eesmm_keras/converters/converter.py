@@ -2,10 +2,9 @@
 
 import re
 
-from eesmm_keras.errors import UserError
+import numpy as np
 
-# Last part of our variables' paths -> of PyTorch's names.
-_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+from eesmm_keras.errors import UserError
 
 
 class Converter:
@@ -24,6 +23,7 @@ class Converter:
             wrapper (`module.`, `backbone.`), stripped from all names.
         renames: regular expressions and what stands for a match in `names`, for older spellings.
         names: our encoder's paths to their names.
+        leaves: last parts of our paths to those of their names; PyTorch's.
         outside: the same for what is beside the encoder in a model (a decoder, a mask token, a head):
             our paths in the model to their names, which may lie outside the encoder's wrapper.
         ignored: regular expression of their names that need no place: buffers that follow from sizes.
@@ -37,6 +37,7 @@ class Converter:
     anchor = ""
     renames = ()
     names = {}
+    leaves = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
     outside = {}
     ignored = r"$^"
     refused = {}
@@ -76,8 +77,18 @@ class Converter:
         names = self.theirs(path)
         if not names or not all(name in weights for name in names):
             return None
-        parts = [weights.array(name) for name in names]
-        return join(path.rpartition("/")[2], parts)
+        return self.join(path, [weights.array(name) for name in names])
+
+    def join(self, path, parts):
+        """Their arrays for a variable as one of ours: PyTorch's kernels are transposed."""
+        if path.endswith("/kernel"):
+            parts = [_kernel(part) for part in parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def patches(self, weights):
+        """`(width, channels, [rows, cols])` of the patch embedding."""
+        out, channels, *patch = weights.shape(self.anchor)
+        return out, channels, patch
 
     def theirs(self, path):
         """Their names for a variable of ours: a tuple, empty if the layout has none."""
@@ -88,9 +99,9 @@ class Converter:
             return _fill(value, numbers, "")
         above, _, leaf = whole.rpartition("/")
         value = tables.get(above)
-        if value is None or leaf not in _LEAVES:
+        if value is None or leaf not in self.leaves:
             return ()
-        return _fill(value, numbers, f".{_LEAVES[leaf]}")
+        return _fill(value, numbers, f".{self.leaves[leaf]}")
 
     def adjust(self, path, array, weights):
         """The array once more, for layouts whose numbers stand in another order.
@@ -104,15 +115,6 @@ class Converter:
         """Why a part outside the encoder, "decoder" say, cannot be taken over; None if nothing speaks
         against it."""
         return None
-
-
-def join(leaf, parts):
-    """PyTorch's arrays as one of ours: kernels transposed, several parts side by side."""
-    import numpy as np
-
-    if leaf == "kernel":
-        parts = [_kernel(part) for part in parts]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def _kernel(part):

@@ -20,7 +20,7 @@ _DTYPES = {
     "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
 PICKLES = (".bin", ".pth", ".pt", ".ckpt")
-SUFFIXES = (".safetensors", ".npz", *PICKLES)
+SUFFIXES = (".safetensors", ".npz", ".h5", *PICKLES)
 
 
 class Tensor:
@@ -48,6 +48,8 @@ def read_file(path):
         return {"": read_safetensors(path)}
     if path.suffix == ".npz":
         return {"": _read_npz(path)}
+    if path.suffix == ".h5":
+        return {"": _read_hdf5(path)}
     if path.suffix in PICKLES:
         return _read_pickle(path)
     raise UserError(
@@ -107,6 +109,40 @@ def _read_npz(path):
         for name, value in values.items()
         if value.dtype.kind in "fiu"
     }
+
+
+def _read_hdf5(path):
+    """Variables of a Keras weights file: `layers/a/b/vars/0` becomes `a.b.0`."""
+    import h5py
+
+    tensors, room = {}, 4 * path.stat().st_size + 2**20
+
+    def visit(group, where):
+        nonlocal room
+        for key in group:
+            # Links that lead out of the file are left alone.
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                continue
+            item, name = group[key], f"{where}/{key}"
+            if isinstance(item, h5py.Group) and name.count("/") < 32:
+                visit(item, name)
+            elif isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu":
+                room -= item.nbytes
+                if room < 0 or item.is_virtual or item.external:
+                    raise ValueError("its arrays are larger than the file, or outside of it")
+                value = item[()]
+                tensors[_dotted(name)] = Tensor(value.shape, lambda value=value: value)
+
+    try:
+        with h5py.File(path, "r") as file:
+            visit(file, "")
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise _damaged(path, str(error)[:200]) from error
+    return tensors
+
+
+def _dotted(name):
+    return name.removeprefix("/layers/").replace("/vars/", "/").strip("/").replace("/", ".")
 
 
 class _Settings(dict):

@@ -12,7 +12,9 @@ from eesmm_keras.names import parse_yaml
 _HUB = "hf://"
 _LARGEST_TEXT = 2**24
 # What a folder may hold, the first that is there.
-_WHOLE = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
+_WHOLE = (
+    "model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "model.weights.h5",
+)  # fmt: skip
 _SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
@@ -80,13 +82,13 @@ def _open_folder(where, path):
         )
     containers = _read_shards(found) if found.name.endswith(".index.json") else read_file(found)
     config = _read_json(path / "config.json")
-    return Source(
-        where,
-        containers,
-        config,
-        _read_json(path / "preprocessor_config.json"),
-        _licence(path / "README.md", config),
-    )
+    preprocessor = _read_json(path / "preprocessor_config.json")
+    if isinstance(config.get("config"), dict):  # keras-hub's
+        config = config["config"]
+        converter = _read_json(path / "preprocessor.json").get("config", {}).get("image_converter")
+        preprocessor = {"image_converter": converter} if converter else {}
+    licence = _licence(path / "README.md", config)
+    return Source(where, containers, config, preprocessor, licence)
 
 
 def _weights_in(path):

@@ -51,7 +51,7 @@ class SwinLayout(Converter):
     }
 
     def arguments(self, weights):
-        out, channels, *patch = weights.shape(self.anchor)
+        out, channels, patch = self.patches(weights)
         config = weights.source.config
         if len(patch) != 2 or patch[0] != patch[1]:
             raise UserError(f"{weights.source.where} has patches of {patch}; squares are expected.")
@@ -147,6 +147,8 @@ def image_side(weights):
     """Image size that a configuration states: one number, or `(height, width)`, or None."""
     config = weights.source.config
     size = config.get("image_size")
+    if isinstance(config.get("image_shape"), list):
+        size = config["image_shape"][:2]
     if size is None and isinstance(config.get("pretrained_cfg"), dict):
         shape = config["pretrained_cfg"].get("input_size")
         size = shape[1:] if isinstance(shape, list) and len(shape) == 3 else None
@@ -161,6 +163,8 @@ def image_side(weights):
 def normalization(weights, channels):
     """`mean` and `std` that the source records, as arguments; empty where it records none."""
     source = weights.source
+    if "image_converter" in source.preprocessor:
+        return _of_keras_hub(source.preprocessor["image_converter"], channels)
     found = (source.preprocessor.get("image_mean"), source.preprocessor.get("image_std"))
     timm = source.config.get("pretrained_cfg", source.config)
     if found == (None, None) and isinstance(timm, dict):
@@ -182,6 +186,18 @@ def normalization(weights, channels):
         "assumed."
     )
     return {"mean": (0.5,) * channels, "std": (0.25,) * channels}
+
+
+def _of_keras_hub(converter, channels):
+    """The same of keras-hub's image converter, which computes `pixels * scale + offset`."""
+    config = converter.get("config", {}) if isinstance(converter, dict) else {}
+    scale, offset = config.get("scale"), config.get("offset")
+    scale = [scale] * channels if isinstance(scale, int | float) else scale
+    offset = [offset or 0.0] * channels if not isinstance(offset, list) else offset
+    if not isinstance(scale, list) or len(scale) != channels or len(offset) != channels:
+        return {}
+    std = [1 / (255 * value) for value in scale]
+    return {"mean": tuple(-o * s for o, s in zip(offset, std, strict=True)), "std": tuple(std)}
 
 
 def check_activation(weights):

@@ -66,7 +66,7 @@ class ViTLayout(Converter):
     norm_epsilon = 1e-6
 
     def arguments(self, weights):
-        dim, channels, *patch = weights.shape(self.anchor)
+        dim, channels, patch = self.patches(weights)
         if len(patch) != 2 or patch[0] != patch[1]:
             raise UserError(f"{weights.source.where} has patches of {patch}; squares are expected.")
         check_activation(weights)
@@ -96,13 +96,21 @@ class ViTLayout(Converter):
             "mlp_ratio": hidden / dim,
             "class_token": bool(tokens),
             "positions": positions_kind(table, grid, dim),
-            "norm_epsilon": float(config.get("layer_norm_eps", self.norm_epsilon)),
+            "norm_epsilon": float(
+                config.get("layer_norm_eps", config.get("layer_norm_epsilon", self.norm_epsilon))
+            ),
             **normalization(weights, channels),
         }
 
     def _first_place(self, weights):
         """Rows of the positions before those of patches: DeiT III gives the class token none."""
-        rows = weights.shape(self.positions)[-2]
+        rows, (_, _, patch) = weights.shape(self.positions)[-2], self.patches(weights)
+        size = image_side(weights)
+        if size is not None:
+            height, width = (size, size) if isinstance(size, int) else size
+            before = rows - (height // patch[0]) * (width // patch[1])
+            if before in (0, 1):
+                return before
         return int(self.class_token in weights and math.isqrt(rows) ** 2 != rows)
 
     def _grid(self, weights, places, patch):

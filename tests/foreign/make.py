@@ -1,8 +1,8 @@
 """Makes the files beside it: random weights of networks of others, and what these made of images.
 
 Usage: `python make.py CODE`, where the folder CODE holds checkouts of the public repositories
-Swin-Transformer, SimMIM, GreenMIM, MixMIM and mae, with timm 1.0.31, torch and safetensors installed.
-Nothing of it is needed to run the tests, and none of that code is kept here.
+Swin-Transformer, SimMIM, GreenMIM, MixMIM and mae, with timm 1.0.31, keras-hub 0.32, torch and
+safetensors installed. Nothing of it is needed to run the tests, and none of that code is kept here.
 """
 
 import importlib
@@ -170,7 +170,30 @@ def mixmim_16(model):
     model.initialize_weights()
 
 
+def of_keras_hub():
+    import keras
+    import keras_hub
+
+    keras.utils.set_random_seed(0)
+    swin = {**{k: SWIN[k] for k in ("patch_size", "window_size", "embed_dim", "depths", "num_heads")},
+            "image_shape": (32, 32, 3)}  # fmt: skip
+    vit = {"image_shape": (24, 16, 3), "patch_size": (8, 8), "num_layers": 2, "num_heads": 2,
+           "hidden_dim": 16, "mlp_dim": 48}  # fmt: skip
+    for name, model in (("swin", keras_hub.models.SwinTransformerBackbone(**swin)),
+                        ("vit", keras_hub.models.ViTBackbone(**vit))):  # fmt: skip
+        for variable in model.weights:
+            noise = np.random.default_rng(0).normal(size=variable.shape)
+            variable.assign_add(0.2 * noise.astype("float32"))
+        model.save_to_preset(str(HERE / f"keras_hub_{name}"))
+        (HERE / f"keras_hub_{name}" / "metadata.json").unlink()
+        shape = model.image_shape
+        images = np.random.default_rng(0).integers(0, 256, (2, *shape), "uint8")
+        values = ((images / 255 - MEAN) / STD).astype("float32")
+        np.savez_compressed(HERE / f"keras_hub_{name}.npz", images=images, features=model(values))
+
+
 if __name__ == "__main__":
     with torch.inference_mode(False):
         of_timm()
         of_official_code(Path(sys.argv[1]))
+    of_keras_hub()
