@@ -156,6 +156,6 @@ def _unknown(where, source, candidates):
         return f"{where} holds no arrays."
     shown = ", ".join(sorted(names)[:3])
     return (
-        f"{where} is of no known layout: {len(names)} arrays ({shown}, ...). Known: "
-        f"{', '.join(sorted(converter.title for converter in candidates))}."
+        f"{where} is of no known layout: {len(names)} arrays ({shown}, ...). Known are those of "
+        f"{', '.join(sorted(converter.title for converter in candidates))}; see docs/weights.md."
     )

@@ -18,3 +18,19 @@ class SwinTimm(SwinLayout):
     def matches(self, names, outer):
         table = "layers.0.blocks.0.attn.relative_position_bias_table"
         return table in names and "layers.0.downsample.norm.weight" not in names
+
+    def arguments(self, weights):
+        arguments = super().arguments(weights)
+        height, width, _ = arguments["image_shape"]
+        windows = arguments["window_size"]
+        for stage, depth in enumerate(arguments["depths"]):
+            window = windows if isinstance(windows, int) else windows[stage]
+            cell = arguments["patch_size"] * 2**stage
+            sides = (height // cell, width // cell)
+            if depth > 1 and min(sides) > window and any(side % window for side in sides):
+                weights.notes.append(
+                    f"timm rolls maps before it pads them, this package after, as the official code: at "
+                    f"{height}x{width} pixels, whose maps are no multiple of the window, features differ."
+                )
+                break
+        return arguments

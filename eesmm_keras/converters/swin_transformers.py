@@ -52,6 +52,15 @@ class SwinTransformers(SwinLayout):
     def matches(self, names, outer):
         return "encoder.layers.0.blocks.0.layernorm_before.weight" in names
 
+    def arguments(self, weights):
+        arguments = super().arguments(weights)
+        if arguments["norm_epsilon"] != 1e-5:
+            weights.notes.append(
+                f"transformers adds {arguments['norm_epsilon']:g} in the blocks' normalisations and 1e-05 "
+                "in those of patches and merging; here all add the first."
+            )
+        return arguments
+
     def array(self, path, weights):
         array = super().array(path, weights)
         return None if array is None else simmim_array(path, array)

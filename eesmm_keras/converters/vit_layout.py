@@ -80,7 +80,10 @@ class ViTLayout(Converter):
                 f"{where} has no bias in query, key and value, which ViTBackbone always has: it "
                 "cannot be taken over."
             )
-        heads = config.get("num_attention_heads") or config.get("num_heads")
+        stated = config.get("model_args") if isinstance(config.get("model_args"), dict) else {}
+        heads = stated.get("num_heads") or config.get(
+            "num_attention_heads", config.get("num_heads")
+        )
         if not isinstance(heads, int):
             heads = _usual_heads(dim)
             weights.assumed["num_heads"] = (

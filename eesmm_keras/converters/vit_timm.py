@@ -23,6 +23,7 @@ class ViTTimm(ViTLayout):
         r"dist_token|reg_token": "more than one token before the patches",
         r"attn\.(q|k)_norm": "normalised queries and keys",
         r"attn\.norm|mlp\.norm": "normalisation inside attention or MLP",
+        r"^fc_norm\.": "its last normalisation behind the pooling",
         r"norm_pre|pre_norm": "normalisation before the blocks",
         r"relative_position|rel_pos": "relative positions",
         r"mlp\.(w12|fc1_g|gate)": "a gated MLP",

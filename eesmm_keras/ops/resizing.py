@@ -89,14 +89,6 @@ def _geometric_spline(side, target):
     return CubicSpline(places, np.eye(side), bc_type="not-a-knot")(wanted)
 
 
-def crop_bias_table(table, window):
-    """The offsets of a smaller window out of a larger one's table: `((2 * window - 1)**2, heads)`."""
-    side, target = round(len(table) ** 0.5), 2 * window - 1
-    start = (side - target) // 2
-    square = table.reshape(side, side, -1)[start : start + target, start : start + target]
-    return square.reshape(target * target, -1)
-
-
 def resize_patch_kernel(kernel, source, target):
     """Patch embedding for patches of another side (pseudo-inverse resize, Beyer et al., 2023).
 
