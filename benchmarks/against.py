@@ -1,11 +1,7 @@
 """A training step of this checkout against the same step of another one, in turns.
 
     git worktree add ../before c73bc23
-<<<<<<< HEAD
-    python benchmarks/against.py ../before [--methods eesmm,simmim] [--backbone NAME] [--turns N]
-=======
     python benchmarks/against.py ../before [--methods eesmm,simmim] [--backbone swin_mini_32]
->>>>>>> fbd7956 (Encoders: a written contract, checks of arguments and sizes, presets with the encoder, found by file name)
 
 Both sides live through the whole run, each in a process of its own, and take turns of about a second
 each; what comes first changes from turn to turn. The ratio of a pair of turns is other / this: above 1,

@@ -33,7 +33,7 @@ class SwinLayout(Converter):
     Attributes:
         stages, blocks: regular expressions that begin names of a stage (one group: its number), and of
             a block (with `{}` for the stage).
-        positions: their name of absolute positions.
+        positions: their name of absolute positions. mask: of the first shifted block's mask.
         shift: whether every second block shifts its windows.
         norm_epsilon: of the layer normalisations, where no configuration says it.
     """
@@ -42,6 +42,7 @@ class SwinLayout(Converter):
     stages = r"layers\.(\d+)\.blocks\."
     blocks = r"layers\.{}\.blocks\.(\d+)\."
     positions = "absolute_pos_embed"
+    mask = "layers.0.blocks.1.attn_mask"
     shift = True
     norm_epsilon = 1e-5
     ignored = r"relative_position_index|attn_mask|relative_coords_table"
@@ -92,10 +93,9 @@ class SwinLayout(Converter):
 
     def _masked_side(self, weights, patch):
         """Image size by the mask of shifted windows that official code stores, or None."""
-        mask = self.theirs("stage_0/block_1/norm1/gamma")[0].replace("norm1.weight", "attn_mask")
-        if mask not in weights:
+        if self.mask not in weights or len(weights.shape(self.mask)) != 3:
             return None
-        windows, size, _ = weights.shape(mask)
+        windows, size, _ = weights.shape(self.mask)
         side = math.isqrt(windows * size)
         return side * patch if side * side == windows * size else None
 

@@ -29,8 +29,9 @@ class SwinTimm(SwinLayout):
             sides = (height // cell, width // cell)
             if depth > 1 and min(sides) > window and any(side % window for side in sides):
                 weights.notes.append(
-                    f"timm rolls maps before it pads them, this package after, as the official code: at "
-                    f"{height}x{width} pixels, whose maps are no multiple of the window, features differ."
+                    "timm rolls maps before it pads them, this package after, as the official code: "
+                    f"at {height}x{width} pixels, whose maps are no multiple of the window, features "
+                    "differ."
                 )
                 break
         return arguments

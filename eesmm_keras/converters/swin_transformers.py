@@ -56,8 +56,8 @@ class SwinTransformers(SwinLayout):
         arguments = super().arguments(weights)
         if arguments["norm_epsilon"] != 1e-5:
             weights.notes.append(
-                f"transformers adds {arguments['norm_epsilon']:g} in the blocks' normalisations and 1e-05 "
-                "in those of patches and merging; here all add the first."
+                f"transformers adds {arguments['norm_epsilon']:g} in the blocks' normalisations and "
+                "1e-05 in those of patches and merging; here all add the first."
             )
         return arguments
 
