@@ -9,6 +9,7 @@ from eesmm_keras.converters.own_model import OwnWeights
 from eesmm_keras.converters.recognition import open_weights
 from eesmm_keras.converters.source import is_foreign
 from eesmm_keras.errors import UserError
+from eesmm_keras.names import shortened
 from eesmm_keras.saving import load_model
 from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.runs import find_model_file
@@ -33,7 +34,10 @@ def load_checked(where, say=None):
     try:
         return load_model(path, compile=False)
     except Exception as error:
-        raise UserError(f"{path} cannot be read as a Keras model: {error}") from error
+        raise UserError(
+            f"{path} cannot be read as a Keras model: {shortened(error)}. Give an intact .keras file "
+            "that this package wrote."
+        ) from error
 
 
 @contextlib.contextmanager
