@@ -58,6 +58,20 @@ def weights_of(model):
     return [to_numpy(variable) for variable in model.weights]
 
 
+@pytest.fixture(scope="module")
+def into_swin():
+    """Function: imports a place into one and the same encoder: `(its weights, Report)`."""
+    encoder = SwinBackbone(**SHAPE)
+
+    def imported(where):
+        for variable in encoder.weights:
+            variable.assign(np.zeros(variable.shape))
+        report = import_weights(encoder, str(where))
+        return weights_of(encoder), report
+
+    return imported
+
+
 @pytest.mark.parametrize("name", CONVERTERS.names())
 def test_every_converter_says_what_it_is_and_what_it_was_compared_with(name):
     converter = CONVERTERS.get(name)()
@@ -86,16 +100,19 @@ def test_every_converter_names_all_variables_of_its_encoder():
         lambda k: k if k.startswith("head") else f"backbone.{k}",
     ],
 )
-def test_wrappers_are_stripped(wrap, tmp_path):
-    plain, _ = build_encoder(open_weights(str(SWIN)))
+def test_wrappers_are_stripped(wrap, into_swin, tmp_path):
     where = write(tmp_path / "w.safetensors", {wrap(k): v for k, v in arrays(SWIN).items()})
-    wrapped, report = build_encoder(open_weights(where))
+    wrapped, report = into_swin(where)
     assert report.coverage == 1
-    for mine, theirs in zip(weights_of(wrapped), weights_of(plain), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_same(wrapped, into_swin(SWIN)[0])
 
 
-def test_pickles_of_training_scripts_are_read_without_running_them(tmp_path):
+def assert_same(mine, theirs):
+    for first, second in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_pickles_of_training_scripts_are_read_without_running_them(into_swin, tmp_path):
     torch = pytest.importorskip("torch")
     import argparse
 
@@ -105,19 +122,16 @@ def test_pickles_of_training_scripts_are_read_without_running_them(tmp_path):
         "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []},
     }  # fmt: skip
     torch.save(content, tmp_path / "a.pth")
-    encoder, report = build_encoder(open_weights(str(tmp_path / "a.pth")))
+    found, report = into_swin(tmp_path / "a.pth")
     assert report.coverage == 1
     assert report.left_over == ["module.head.bias", "module.head.weight"]
-    for mine, theirs in zip(
-        weights_of(encoder), weights_of(build_encoder(open_weights(str(SWIN)))[0]), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_same(found, into_swin(SWIN)[0])
 
 
-def test_npz_and_shards(tmp_path):
+def test_npz_and_shards(into_swin, tmp_path):
     values = arrays(SWIN)
     np.savez(tmp_path / "w.npz", **values)
-    assert build_encoder(open_weights(str(tmp_path / "w.npz")))[1].coverage == 1
+    assert into_swin(tmp_path / "w.npz")[1].coverage == 1
     folder, names = tmp_path / "sharded", sorted(values)
     folder.mkdir()
     files = {"a.safetensors": names[:20], "b.safetensors": names[20:]}
@@ -126,7 +140,7 @@ def test_npz_and_shards(tmp_path):
     index = {"weight_map": {key: file for file, keys in files.items() for key in keys}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert is_foreign(folder)
-    assert build_encoder(open_weights(str(folder)))[1].coverage == 1
+    assert into_swin(folder)[1].coverage == 1
     (folder / "b.safetensors").unlink()
     assert "b.safetensors is missing" in error_of(open_weights, str(folder))
     index["weight_map"][names[-1]] = "../w.npz"
@@ -134,7 +148,7 @@ def test_npz_and_shards(tmp_path):
     assert "leads out of its folder" in error_of(open_weights, str(folder))
 
 
-def test_licence_mean_and_deviation_are_the_sources_own(tmp_path):
+def test_licence_mean_and_deviation_are_the_sources_own(into_swin, tmp_path):
     write(tmp_path / "model.safetensors", arrays(SWIN))
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a]\n---\n# A model\n")
     (tmp_path / "preprocessor_config.json").write_text(
@@ -143,8 +157,7 @@ def test_licence_mean_and_deviation_are_the_sources_own(tmp_path):
     encoder, report = build_encoder(open_weights(str(tmp_path)))
     assert report.licence_line == report.facts()["licence"] == "apache-2.0"
     assert (encoder.mean, encoder.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
-    _, report = build_encoder(open_weights(str(SWIN)))
-    assert report.licence_line.startswith("unknown (MIT")
+    assert into_swin(SWIN)[1].licence_line.startswith("unknown (MIT")
 
 
 def test_an_encoder_with_another_normalisation_gives_the_same_features(tmp_path):
@@ -173,10 +186,12 @@ def test_another_size_another_window_other_channels():
 
 
 def test_tables_the_geometric_way_differ():
-    ways = [build_encoder(open_weights(str(SWIN)), tables=way, window_size=6, image_shape=(48, 48, 3))
-            for way in ("bicubic", "geometric")]  # fmt: skip
-    first, second = (e.stages[0].blocks[0].attention.relative_position_table for e, _ in ways)
-    assert np.abs(to_numpy(first) - to_numpy(second)).max() > 0.01
+    encoder = SwinBackbone(**{**SHAPE, "image_shape": (48, 48, 3), "window_size": 6})
+    ways = []
+    for tables in ("bicubic", "geometric"):
+        import_weights(encoder, str(SWIN), tables=tables)
+        ways.append(to_numpy(encoder.stages[0].blocks[0].attention.relative_position_table))
+    assert np.abs(ways[0] - ways[1]).max() > 0.01
 
 
 def test_resized_encoders():
@@ -350,7 +365,7 @@ def test_the_hub_without_a_network_tells_how_to_fetch_by_hand(monkeypatch):
     assert "Expected hf://OWNER/NAME" in error_of(open_source, "hf://../../etc")
 
 
-def test_the_hub_gives_a_folder(monkeypatch, tmp_path):
+def test_the_hub_gives_a_folder(into_swin, monkeypatch, tmp_path):
     hub = pytest.importorskip("huggingface_hub")
     write(tmp_path / "model.safetensors", arrays(SWIN))
     asked = []
@@ -360,5 +375,5 @@ def test_the_hub_gives_a_folder(monkeypatch, tmp_path):
         return str(tmp_path)
 
     monkeypatch.setattr(hub, "snapshot_download", download)
-    assert build_encoder(open_weights("hf://a/b@v1"))[1].coverage == 1
+    assert into_swin("hf://a/b@v1")[1].coverage == 1
     assert (asked[0]["repo_id"], asked[0]["revision"]) == ("a/b", "v1")

@@ -13,6 +13,13 @@ class GreenMIMOfficial(MAEDecoder, SwinLayout):
     checked = "the official code, run"
     rank = 2
 
+    def arguments(self, weights):
+        weights.notes.append(
+            "GreenMIM's code before 16 January 2023 merged patches in another order, which a file does "
+            "not show: these weights are taken to be of later code."
+        )
+        return super().arguments(weights)
+
     def matches(self, names, outer):
         return (
             "layers.0.downsample.norm.weight" in names and "decoder_blocks.0.norm1.weight" in outer

@@ -14,7 +14,8 @@ class GreenMIM(MaskedAutoencoder):
     things. There, the decoder takes the visible tokens, which come in the order of the map, to be in
     the order in which they were drawn, and so puts them at other visible places; here each stands at
     its own. And maps that are no multiple of the window attend to their padding, as in Swin. Weights of
-    the public code need the four blocks of each patch merging's input in the order 0, 2, 1, 3.
+    the public code before 16 January 2023 need the four blocks of each patch merging's input in the
+    order 0, 2, 1, 3.
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
