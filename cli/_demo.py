@@ -20,8 +20,10 @@ def run_demo(out):
     load_backend()
     from eesmm_keras.data.sources import open_source
     from eesmm_keras.exports import export_model
-    from eesmm_keras.training.finetuning import accuracy, finetune, probe
+    from eesmm_keras.training.evaluating import scores
+    from eesmm_keras.training.finetuning import finetune
     from eesmm_keras.training.pretraining import build_backbone, pretrain
+    from eesmm_keras.training.probing import probe
     from eesmm_keras.training.settings import resolve
     from eesmm_keras.training.weights import load_checked
 
@@ -38,7 +40,7 @@ def run_demo(out):
         options = {"data": "digits", "weights": weights, "out": str(out / f"finetune-{name}")}
         options["backbone"] = settings.backbone
         tuned, _ = finetune(resolve("finetune", "digits_finetune", options=options), click.echo)
-        results[name] = accuracy(load_checked(tuned.path), test)
+        results[name] = scores(load_checked(tuned.path), test)["accuracy"]
 
     click.secho("4. Nearest neighbours on frozen features", bold=True)
     before = probe(build_backbone(settings.backbone, settings.image_size), train, test)

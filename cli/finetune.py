@@ -1,5 +1,6 @@
 import click
 
+from eesmm_keras.cli._families import MemberOf
 from eesmm_keras.cli._options import data_option, settings_from, training_options
 
 
@@ -10,6 +11,12 @@ from eesmm_keras.cli._options import data_option, settings_from, training_option
     required=True,
     metavar="RUN|FILE|none",
     help="Pre-trained encoder; none: random weights.",
+)
+@click.option(
+    "--task",
+    "task_name",
+    type=MemberOf("eesmm_keras.tasks:TASKS"),
+    help="What it learns from the labels. Default: image_classifier.",
 )
 @training_options
 def command(**options):
@@ -22,9 +29,11 @@ def command(**options):
     settings = settings_from("finetune", **options)
     from eesmm_keras.training.finetuning import finetune
 
-    run, accuracy = finetune(settings, say=click.echo)
+    run, scores = finetune(settings, say=click.echo)
     if not run.exists:  # a host that writes nothing
         return
-    click.echo(f"\nValidation accuracy {accuracy:.4f}")
-    click.echo(f"Classifier  {run.model_path}\nMetrics     {run.metrics_path}")
+    click.echo()
+    for name, value in scores.items():
+        click.echo(f"Validation {name} {value:.4f}")
+    click.echo(f"Model       {run.model_path}\nMetrics     {run.metrics_path}")
     click.echo(f"Next: eesmm export --weights {run.path} --format onnx --out {run.path}.onnx")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from eesmm_keras import backbones, methods
+from eesmm_keras.tasks import TASKS
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MAX_CONFIG = 2**24  # bytes
@@ -54,10 +55,10 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
 def _register_classes():
     # Importing the modules registers their classes.
     importlib.import_module("eesmm_keras.training.optimizer")
-    importlib.import_module("eesmm_keras.tasks.image_classifier")
     backbones.encoders()
-    for name in methods.names():
-        methods.get(name)
+    for family in (methods, TASKS):
+        for name in family.names():
+            family.get(name)
 
 
 def _read_config(archive):

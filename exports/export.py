@@ -21,7 +21,7 @@ def export_model(
     tolerance=1e-3,
     overwrite=False,
 ):
-    """Write a classifier or a backbone to a file that needs neither Keras nor this package.
+    """Write a fine-tuned model or a backbone to a file that needs neither Keras nor this package.
 
     The graph computes in float32 whatever policy the model was trained in, takes any batch size,
     and carries its metadata (classes, input, preprocessing, outputs, version). Before the file gets
@@ -35,13 +35,14 @@ def export_model(
         out: where to write: a file or a folder, as the format has it.
         preprocessing: True: the input `images` is uint8 RGB `(B, H, W, 3)`, normalised inside.
             False: it is float32, already `(x / 255 - mean) / std`.
-        features: True: outputs `pooled (B, C)` and the pyramid levels `P2`, ... False: `logits
-            (B, num_classes)`. A backbone, bare or in a pre-training model, always gives features.
+        features: True: outputs `pooled (B, C)` and the pyramid levels `P2`, ... False: those of the
+            task, such as a classifier's `logits (B, num_classes)`. A backbone, bare or in a
+            pre-training model, always gives features.
         resize: True: images of any size, resized inside (bilinear, antialiased).
         sample_images: uint8 `(N >= 5, H, W, 3)` to compare on; default two photographs of
             scikit-learn, in five crops.
-        tolerance: largest absolute difference allowed on logits; on features it is multiplied by
-            their largest magnitude where that exceeds one.
+        tolerance: largest absolute difference allowed on a task's outputs; on features it is
+            multiplied by their largest magnitude where that exceeds one.
         overwrite: replace an earlier export under the same name.
 
     Returns:

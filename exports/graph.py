@@ -29,10 +29,10 @@ def build_graph(model, *, preprocessing, features, resize):
     """The serving function of `model` (TensorFlow backend), as a `ServingGraph`.
 
     Args:
-        model: a classifier or a backbone; it is copied to float32, not changed.
+        model: a `Task` or a backbone; it is copied to float32, not changed.
         preprocessing: the input is uint8 pixels and is normalised inside; otherwise the input is
             float32 and normalised already.
-        features: outputs `pooled` and the pyramid levels instead of `logits`.
+        features: outputs `pooled` and the pyramid levels instead of the task's.
         resize: images of any size, resized to the model's inside the graph.
     """
     copy = as_float32(model, include_normalization=preprocessing)
@@ -55,9 +55,9 @@ def build_graph(model, *, preprocessing, features, resize):
 
 
 def named_outputs(model, features):
-    """A function `images (B, H, W, 3)` -> {"logits"} or {"pooled", "P2", ...} for `model`."""
+    """A function `images (B, H, W, 3)` -> the task's outputs or {"pooled", "P2", ...}, by name."""
     if not features:
-        return lambda images: {"logits": model(images, training=False)}
+        return lambda images: model.named(model(images, training=False))
     extractor = backbone_of(model).feature_extractor()
 
     def extract(images):

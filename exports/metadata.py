@@ -1,19 +1,18 @@
 """What a reader of the exported file must know to use it, kept inside the file."""
 
 from eesmm_keras._version import __version__
-from eesmm_keras.exports.source import backbone_of, is_classifier
+from eesmm_keras.exports.source import backbone_of
+from eesmm_keras.tasks.task import Task
 
-_DESCRIPTIONS = {
-    "logits": "class scores before softmax, in the order of class_names",
-    "pooled": "mean of the last feature map over its positions",
-}
+_FEATURES = {"pooled": "mean of the last feature map over its positions"}
 
 
 def describe(model, graph, *, preprocessing, resize):
     """A JSON-ready dict: classes, input contract, preprocessing, outputs, package version."""
     backbone = backbone_of(model)
     height, width, _ = backbone.image_shape
-    names = getattr(model, "class_names", None) if is_classifier(model) else None
+    names = model.class_names if isinstance(model, Task) else None
+    known = {**_FEATURES, **(model.output_descriptions if isinstance(model, Task) else {})}
     pixels = {"value_range": [0, 255]} if preprocessing else {"value_range": "normalised"}
     return {
         "model": model.name,
@@ -37,7 +36,7 @@ def describe(model, graph, *, preprocessing, resize):
         "outputs": {
             name: {
                 "shape": ["batch", *shape[1:]],
-                "description": _DESCRIPTIONS.get(name) or _level_description(name),
+                "description": known.get(name) or _level_description(name),
             }
             for name, shape in graph.outputs.items()
         },

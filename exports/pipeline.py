@@ -12,9 +12,10 @@ from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph
 from eesmm_keras.exports.metadata import describe
 from eesmm_keras.exports.report import ExportReport
-from eesmm_keras.exports.source import backbone_of, is_classifier, normalise
+from eesmm_keras.exports.source import backbone_of, normalise
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
 from eesmm_keras.quiet import quiet
+from eesmm_keras.tasks.task import Task
 
 
 def run_pipeline(
@@ -22,7 +23,7 @@ def run_pipeline(
 ):
     """Trace, write, run elsewhere, compare, move into place. Arguments as `export_model`."""
     kind, backbone = FORMATS.get(fmt)(), backbone_of(model)
-    features = features or not is_classifier(model)
+    features = features or not isinstance(model, Task)
     network = backbone if features else model
     batches = comparison_batches(sample_images, backbone.image_shape, resize)
     # On the CPU even where there is a GPU: its TF32 products are not float32.
@@ -33,7 +34,7 @@ def run_pipeline(
         fed = {k: x if preprocessing else normalise(x, backbone) for k, x in batches.items()}
         found = run_export(kind, staged, fed)
         expected = reference_outputs(network, batches, features)
-        differences, limits = compare(expected, found, tolerance)
+        differences, limits = compare(expected, found, tolerance, scaled=features)
         parity = {"format": fmt, "max_abs_diff": differences, "limits": limits}
         inside = staged.is_dir()
         if inside:

@@ -42,10 +42,6 @@ def backbone_of(model):
     return backbone
 
 
-def is_classifier(model):
-    return hasattr(model, "backbone") and hasattr(model, "num_classes")
-
-
 def normalise(images, backbone):
     """Pixels 0..255 `(..., 3)` -> float32 `(x / 255 - mean) / std`, in NumPy.
 

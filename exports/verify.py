@@ -106,11 +106,11 @@ def run_export(fmt, path, batches):
     return results
 
 
-def compare(expected, found, tolerance):
+def compare(expected, found, tolerance, scaled=False):
     """Largest absolute differences and what is allowed, both by output.
 
-    The tolerance is absolute for logits. Feature maps carry no fixed scale, so theirs grows with
-    their largest magnitude where that exceeds one.
+    The tolerance is absolute for the outputs of a task. Feature maps carry no fixed scale, so theirs
+    is `scaled`: it grows with their largest magnitude where that exceeds one.
 
     Returns:
         `(differences, limits)`: {output: {batch: float}} and {output: float}.
@@ -128,7 +128,7 @@ def compare(expected, found, tolerance):
             raise ExportError(f"The exported file returns other outputs than Keras for {batch}.")
         for name, value in outputs.items():
             differences[name][batch] = float(np.abs(found[batch][name] - value).max())
-            if name != "logits":
+            if scaled:
                 limits[name] = max(limits[name], tolerance * float(np.abs(value).max()))
     over = {
         name: worst

@@ -83,3 +83,10 @@ def random_images(count, size=32, seed=0):
 
 def to_numpy(x):
     return keras.ops.convert_to_numpy(x)
+
+
+def one_hot(classes):
+    """Targets of a data set of labels, as `labelled_dataset` takes them."""
+    import tensorflow as tf
+
+    return lambda labels: tf.one_hot(labels, classes)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from conftest import one_hot
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import Augmentation, labelled_dataset
 from eesmm_keras.data.sources import open_source
@@ -115,7 +116,7 @@ def test_a_batch_is_a_function_of_its_seed(name):
 
 def test_labelled_batches_resume_bit_for_bit():
     arguments = {
-        "num_classes": 10,
+        "targets": one_hot(10),
         "steps": 6,
         "seed": 3,
         "augmentation": Augmentation(**OPTIONS["all"]),
@@ -164,7 +165,7 @@ def test_it_runs_in_a_data_set():
         open_source("digits"),
         32,
         8,
-        num_classes=10,
+        targets=one_hot(10),
         steps=3,
         augmentation=Augmentation(flip=False, **OPTIONS["all"]),
     )

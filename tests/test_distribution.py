@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from parallel_runs import tiny_pretrain
 
+from conftest import one_hot
 from eesmm_keras.data.pipeline import labelled_dataset, pretrain_dataset
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.errors import UserError
@@ -108,9 +109,9 @@ def test_shards_are_the_parts_of_the_batch():
     assert len(whole) == 2
     for batch, *pieces in zip(whole, *parts, strict=True):
         np.testing.assert_array_equal(batch, np.concatenate(pieces))
-    images, labels = next(iter(labelled_dataset(source, 8, 12, num_classes=10, **options)))
+    images, labels = next(iter(labelled_dataset(source, 8, 12, targets=one_hot(10), **options)))
     images_1, labels_1 = next(
-        iter(labelled_dataset(source, 8, 12, num_classes=10, shard=(1, 3), **options))
+        iter(labelled_dataset(source, 8, 12, targets=one_hot(10), shard=(1, 3), **options))
     )
     np.testing.assert_array_equal(images[4:8], images_1)
     np.testing.assert_array_equal(labels[4:8], labels_1)

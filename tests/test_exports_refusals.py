@@ -83,7 +83,7 @@ def outputs(name, value):
 
 
 def test_tolerance_is_absolute_on_logits_and_scaled_on_features():
-    differences, limits = compare(outputs("P2", [500.0]), outputs("P2", [500.2]), 1e-3)
+    differences, limits = compare(outputs("P2", [500.0]), outputs("P2", [500.2]), 1e-3, scaled=True)
     assert differences["P2"]["batch_1"] == pytest.approx(0.2, rel=1e-3)
     assert limits["P2"] == pytest.approx(0.5)
     with pytest.raises(ExportError, match=r"logits by 0.2 \(allowed 0.001\)"):

@@ -4,6 +4,7 @@ import keras
 import pytest
 from PIL import Image
 
+from conftest import one_hot
 from eesmm_keras.data import image_source
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import labelled_dataset
@@ -39,7 +40,7 @@ def test_too_many_that_vanish_end_the_run_with_a_plain_error_and_a_list(
     source = open_images(resolve("pretrain", options={"data": str(data), "max_bad_images": 3}))
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     model.compile("sgd", "categorical_crossentropy")
-    batches = labelled_dataset(source, 8, 4, num_classes=2)
+    batches = labelled_dataset(source, 8, 4, targets=one_hot(2))
     vanishing(monkeypatch, 26)
     with (
         pytest.raises(DataError, match=r"^\d+ images.*more than the 3.*not there.*max-bad-images"),

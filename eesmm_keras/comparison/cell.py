@@ -132,7 +132,8 @@ def _last_metrics(run):
 
 def _finetune(spec, folder, weights, share, test):
     """Accuracy on the test images after fine-tuning on a share of the labels."""
-    from eesmm_keras.training.finetuning import accuracy, finetune
+    from eesmm_keras.training.evaluating import scores
+    from eesmm_keras.training.finetuning import finetune
     from eesmm_keras.training.settings import resolve
     from eesmm_keras.training.weights import load_checked
 
@@ -154,7 +155,7 @@ def _finetune(spec, folder, weights, share, test):
     }
     options = {key: value for key, value in options.items() if value is not None}
     run, _ = finetune(resolve("finetune", options=options), say=lambda line: None)
-    result = accuracy(load_checked(run.path), test)
+    result = scores(load_checked(run.path), test)["accuracy"]
     shutil.rmtree(out)
     return result
 

@@ -85,37 +85,33 @@ def labelled_dataset(
     image_size,
     batch_size,
     *,
-    num_classes,
+    targets,
     steps=None,
     start_step=0,
     seed=0,
     augmentation=None,
     shard=(0, 1),
 ):
-    """Images with one-hot labels, for training.
+    """Images with what they are to be, for training.
 
     Args:
         source: `ImageSource` with labels.
         image_size, batch_size, start_step, seed: as in `pretrain_dataset`.
-        num_classes: int, the length of a label.
+        targets: function of a tensor of labels, int64 `(B,)`, that gives float32 `(B, ...)`; see
+            `tasks.task.Task.targets`.
         steps: int, or None for an endless data set.
         augmentation: `Augmentation`, or None for central crops as they are. What works on batches
             (MixUp, CutMix, RandAugment) works on this shard's.
         shard: as in `pretrain_dataset`.
 
     Returns:
-        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch_size / count, S, S, 3)` and float32
-        `(batch_size / count, num_classes)`.
+        `tf.data.Dataset` of `(images, targets)`: uint8 `(batch_size / count, S, S, 3)` and float32
+        `(batch_size / count, ...)`.
 
     Raises:
-        DataError: as in `pretrain_dataset`; or there are no labels, or labels >= `num_classes`.
+        DataError: as in `pretrain_dataset`; or there are no labels.
     """
     labels = _labels(source)
-    if labels.max() >= num_classes:
-        raise DataError(
-            f"num_classes is {num_classes}, but '{source.name}' has labels up to {labels.max()}. "
-            f"Set num_classes to at least {labels.max() + 1}."
-        )
     if augmentation is None:
         view = CentralView(image_size)
     else:
@@ -125,7 +121,7 @@ def labelled_dataset(
     views = _training_views(source, batch_size, end, start_step, seed, view, shard=shard)
     table = tf.constant(labels)
     # The label is that of the image used, which is another one's where one failed to decode.
-    batches = views.map(lambda image, i: (image, tf.one_hot(tf.gather(table, i), num_classes)))
+    batches = views.map(lambda image, i: (image, targets(tf.gather(table, i))))
     if augmentation is not None and augmentation.on_batches:
         numbers = tf.data.Dataset.range(start_step, end)
         batches = tf.data.Dataset.zip(batches, numbers).map(

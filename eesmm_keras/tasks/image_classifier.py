@@ -1,25 +1,27 @@
+from typing import ClassVar
+
 import keras
 from keras import ops
 
-from eesmm_keras.guarded_model import GuardedModel
 from eesmm_keras.layers.dropout import Dropout
+from eesmm_keras.tasks.task import Task
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class ImageClassifier(GuardedModel):
+class ImageClassifier(Task):
     """Encoder, average pooling and a linear head: what one fine-tunes, evaluates and exports.
 
     Args:
         backbone: encoder that gives a feature map `(B, h, w, C)`, for example `SwinBackbone`.
         num_classes: number of logits, at least 2.
-        class_names: optional names, one a class; they travel with the file and its exports.
+        class_names: optional names, one per class; they travel with the file and its exports.
         dropout: rate before the head.
 
     Call: images `(B, H, W, 3)`, pixel values 0..255 (uint8 or float) -> logits
     `(B, num_classes)` in float32; `keras.ops.softmax` makes probabilities of them.
 
     Raises:
-        ValueError: fewer than two classes, or as many names as there are not classes.
+        ValueError: fewer than two classes, or not as many names as classes.
 
     Example:
         >>> model = ImageClassifier(backbone, num_classes=10)
@@ -28,16 +30,19 @@ class ImageClassifier(GuardedModel):
         >>> model.fit(images, labels)
     """
 
+    output_descriptions: ClassVar = {
+        "logits": "class scores before softmax, in the order of class_names"
+    }
+
     def __init__(self, backbone, num_classes, class_names=None, dropout=0.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(backbone, class_names, **kwargs)
         if num_classes < 2:
             raise ValueError(f"A classifier needs at least 2 classes, got {num_classes}.")
         if class_names is not None and len(class_names) != num_classes:
             raise ValueError(
-                f"class_names needs {num_classes} names, one a class, got {len(class_names)}."
+                f"class_names needs {num_classes} names, one per class, got {len(class_names)}."
             )
-        self.backbone, self.num_classes, self.dropout = backbone, num_classes, dropout
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.num_classes, self.dropout = num_classes, dropout
         self.drop = Dropout(dropout, name="dropout")
         # Logits in float32 under every policy: the loss needs it.
         self.head = keras.layers.Dense(
@@ -54,10 +59,34 @@ class ImageClassifier(GuardedModel):
         pooled = ops.mean(ops.cast(features, "float32"), axis=(1, 2))
         return self.head(self.drop(pooled, training=training))
 
+    @classmethod
+    def for_source(cls, backbone, source):
+        return cls(backbone, len(source.class_names), source.class_names)
+
+    def targets(self, labels):
+        import tensorflow as tf
+
+        return tf.one_hot(labels, self.num_classes)
+
+    def compile_for(self, settings, optimizer):
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=settings.label_smoothing
+        )
+        self.compile(
+            optimizer, loss, weighted_metrics=[keras.metrics.CategoricalAccuracy("accuracy")]
+        )
+
+    def score(self, batches):
+        """Top-1 accuracy, 0 to 1."""
+        right = seen = 0
+        for logits, labels in batches:
+            right += int((logits.argmax(-1) == labels).sum())
+            seen += len(labels)
+        return {"accuracy": right / seen}
+
     def get_config(self):
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
-            "class_names": None if self.class_names is None else list(self.class_names),
             "dropout": self.dropout,
         }

@@ -98,11 +98,13 @@ class PretrainSettings(Schedule):
 class FinetuneSettings(Schedule):
     """What `eesmm finetune` can be told. `weights`: a run, a file, or "none" for a random start.
 
+    `task_name`: what is learnt, a member of the family of tasks; None: "image_classifier".
     `label_share`: share of every class's training images that is used, at least one image each.
     `val_limit`: validate on so many images only, every class alike.
     """
 
     weights: str = ""
+    task_name: str | None = None
     backbone: str | None = None
     drop_path: float = 0.1
     label_share: float = 1.0

@@ -1,0 +1,72 @@
+"""`eesmm evaluate`: how good a fine-tuned model is, or the frozen features of an encoder."""
+
+import keras
+import numpy as np
+
+from eesmm_keras.data.pipeline import evaluation_dataset
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation.probes import PROBES, make_probe
+from eesmm_keras.progress import track
+from eesmm_keras.tasks.task import Task
+from eesmm_keras.training.probing import probe
+from eesmm_keras.training.weights import load_checked
+
+# The mode that asks the model itself, not a probe. (Most models are classifiers.)
+OWN_SCORE = "accuracy"
+
+
+def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, **where):
+    """How good a run or file is on a data set.
+
+    Args:
+        data, **where (data_dir, max_image_pixels, follow_links): see `open_source`.
+        weights: a run's folder or a `.keras` file.
+        mode: "accuracy", the score of a fine-tuned model by its own task; or a probe of the frozen
+            features that is fitted on the train images, see `make_probe`.
+        split: "test" or "val".
+
+    Returns:
+        `(scores, source)`: {name: number}, and the `ImageSource` that was scored.
+
+    Raises:
+        UserError: the data or the file don't fit the mode, or the weights are not finite.
+    """
+    model = load_checked(weights)
+    test = open_source(data, split, labelled=True, **where)
+    if mode != OWN_SCORE:
+        backbone = getattr(model, "backbone", model)
+        train = open_source(data, "train", labelled=True, **where)
+        return {make_probe(mode).title: probe(backbone, train, test, mode)}, test
+    if not isinstance(model, Task):
+        raise UserError(
+            f"{weights} is no classifier or other fine-tuned model but a {type(model).__name__}. "
+            "Fine-tune it first (eesmm finetune), or evaluate its features with --mode "
+            f"{' or '.join(PROBES.names())}."
+        )
+    model.check_source(test)
+    return scores(model, test, batch_size), test
+
+
+def scores(model, source, batch_size=64):
+    """{name: number} that a `Task` scores on a labelled source, the chief one first.
+
+    Raises:
+        UserError: outputs that are not finite.
+    """
+    return model.score(_outputs(model, source, batch_size))
+
+
+def _outputs(model, source, batch_size):
+    """`(outputs, labels)` of batch after batch, as NumPy arrays."""
+    local = model.local_model()
+    batches = evaluation_dataset(source, model.backbone.image_shape[0], batch_size)
+    for images, labels in track(batches, len(source), "evaluating"):
+        outputs = local.predict_on_batch(images.numpy())
+        outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+        if not all(np.isfinite(x).all() for x in keras.tree.flatten(outputs)):
+            raise UserError(
+                "The model's outputs are not finite: its weights hold NaN or infinity. Take those of "
+                "a run that did not diverge."
+            )
+        yield outputs, labels.numpy()
