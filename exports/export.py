@@ -24,10 +24,8 @@ def export_model(
     """Write a fine-tuned model or a backbone to a file that needs neither Keras nor this package.
 
     The graph computes in float32 whatever policy the model was trained in, takes any batch size,
-    and carries its metadata (classes, input, preprocessing, outputs, version). Before the file gets
-    its name, a fresh process runs it on real images and the outputs are compared with Keras; the
-    differences go to `parity.json` (in the exported folder, or beside the exported file). The export
-    itself runs on the TensorFlow backend, in a child process where another backend is active.
+    and carries its metadata. Before the file gets its name, a fresh process runs it on real images;
+    how far it is from Keras goes to `parity.json`, in the exported folder or beside the file.
 
     Args:
         source: path of a `.keras` file, or a Keras model.
@@ -36,11 +34,9 @@ def export_model(
         preprocessing: True: the input `images` is uint8 RGB `(B, H, W, 3)`, normalised inside.
             False: it is float32, already `(x / 255 - mean) / std`.
         features: True: outputs `pooled (B, C)` and the pyramid levels `P2`, ... False: those of the
-            task, such as a classifier's `logits (B, num_classes)`. A backbone, bare or in a
-            pre-training model, always gives features.
+            task, such as `logits (B, num_classes)`. A backbone always gives features.
         resize: True: images of any size, resized inside (bilinear, antialiased).
-        sample_images: uint8 `(N >= 5, H, W, 3)` to compare on; default two photographs of
-            scikit-learn, in five crops.
+        sample_images: uint8 `(N >= 5, H, W, 3)` to compare on; default: crops of two photographs.
         tolerance: largest absolute difference allowed on a task's outputs; on features it is
             multiplied by their largest magnitude where that exceeds one.
         overwrite: replace an earlier export under the same name.
@@ -50,16 +46,8 @@ def export_model(
 
     Raises:
         ExportError: bad arguments, a source that does not load, a place that cannot be written, or
-            an exported file that differs from Keras. Nothing is left under the name `out`.
+            a file that differs from Keras. Nothing is left under the name `out`.
     """
-    try:
-        kind = FORMATS.get(fmt)()
-    except UserError as error:
-        raise ExportError(str(error)) from error
-    if not tolerance > 0:
-        raise ExportError(f"Expected a positive `tolerance`, received: {tolerance!r}")
-    out = Path(out)
-    check_destination(out, kind, overwrite)
     options = {
         "preprocessing": preprocessing,
         "features": features,
@@ -67,16 +55,32 @@ def export_model(
         "tolerance": tolerance,
         "overwrite": overwrite,
     }
-    # Imported here: both sides pull in Keras, and the checks above should not wait for it.
+    _check(fmt, Path(out), tolerance, overwrite)
+    return _export(source, fmt, Path(out), sample_images=sample_images, **options)
+
+
+def _check(fmt, out, tolerance, overwrite):
+    try:
+        kind = FORMATS.get(fmt)()
+    except UserError as error:
+        raise ExportError(str(error)) from error
+    if not tolerance > 0:
+        raise ExportError(f"Expected a positive `tolerance`, received: {tolerance!r}")
+    check_destination(out, kind, overwrite)
+
+
+def _export(source, fmt, out, **options):
+    """Here, or in a child process with TensorFlow."""
+    # Imported here: both sides pull in Keras, and the checks should not wait for it.
     import keras
 
-    if keras.backend.backend() == "tensorflow":
-        from eesmm_keras.exports.pipeline import run_pipeline
-        from eesmm_keras.exports.source import load_source
+    if keras.backend.backend() != "tensorflow":
+        from eesmm_keras.exports.worker import export_in_child
 
-        model = load_source(source) if isinstance(source, str | os.PathLike) else source
-        return run_pipeline(model, fmt, out, sample_images=sample_images, **options)
+        return export_in_child(source, fmt, out, **options)
 
-    from eesmm_keras.exports.worker import export_in_child
+    from eesmm_keras.exports.pipeline import run_pipeline
+    from eesmm_keras.exports.source import load_source
 
-    return export_in_child(source, fmt, out, sample_images=sample_images, **options)
+    model = load_source(source) if isinstance(source, str | os.PathLike) else source
+    return run_pipeline(model, fmt, out, **options)

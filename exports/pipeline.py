@@ -8,12 +8,14 @@ from eesmm_keras.exports.destination import (
     staging,
     write_parity,
 )
+from eesmm_keras.exports.errors import ExportError
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph
 from eesmm_keras.exports.metadata import describe
 from eesmm_keras.exports.report import ExportReport
 from eesmm_keras.exports.source import backbone_of, normalise
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
+from eesmm_keras.names import shortened
 from eesmm_keras.quiet import quiet
 from eesmm_keras.tasks.task import Task
 
@@ -30,7 +32,7 @@ def run_pipeline(
     with staging(out) as staged, quiet(), tf.device("/CPU:0"):
         graph = build_graph(network, preprocessing=preprocessing, features=features, resize=resize)
         metadata = describe(model, graph, preprocessing=preprocessing, resize=resize)
-        kind.write(graph, metadata, staged)
+        _write(kind, graph, metadata, staged)
         fed = {k: x if preprocessing else normalise(x, backbone) for k, x in batches.items()}
         found = run_export(kind, staged, fed)
         expected = reference_outputs(network, batches, features)
@@ -51,3 +53,16 @@ def run_pipeline(
         limits=limits,
         description=kind.description,
     )
+
+
+def _write(kind, graph, metadata, path):
+    try:
+        kind.write(graph, metadata, path)
+    except ExportError:
+        raise
+    except Exception as error:  # a plug-in, or a converter that lacks an operation
+        raise ExportError(
+            f"The format cannot write this model: {type(error).__name__}: {shortened(error, 400)}"
+        ) from error
+    if not path.exists():
+        raise ExportError(f"{type(kind).__name__}.write wrote nothing to {path.name}.")

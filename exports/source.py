@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from eesmm_keras.exports.errors import ExportError
+from eesmm_keras.names import shortened
 from eesmm_keras.saving import load_model
 
 _LOW_PRECISION = {"mixed_bfloat16", "mixed_float16", "bfloat16", "float16"}
@@ -24,7 +25,7 @@ def load_source(path):
     try:
         return load_model(path, compile=False)
     except Exception as error:  # Keras raises many types here, all meaning the same to the user.
-        raise ExportError(f"Keras cannot load {path}: {error}") from error
+        raise ExportError(f"Keras cannot load {path}: {shortened(error, 400)}") from error
 
 
 def backbone_of(model):

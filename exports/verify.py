@@ -101,7 +101,7 @@ def run_export(fmt, path, batches):
         results = {batch: {} for batch in batches}
         with np.load(outputs) as arrays:
             for key in arrays:
-                batch, name = key.split("/")
+                batch, name = key.split("/", 1)
                 results[batch][name] = arrays[key]
     return results
 

@@ -120,3 +120,24 @@ def test_an_unknown_format_is_told_with_those_that_there_are(plugins, model_file
     plugins("frozen", FROZEN)
     with pytest.raises(UserError, match=r"Did you mean 'frozen'.*Known: frozen, onnx, savedmodel"):
         export("--weights", model_file, "--format", "frozn", "--out", tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError('Erfc')", "cannot write this model: KeyError: 'Erfc'"),
+        ("pass", r"Lazy.write wrote nothing to m\.npz"),
+    ],
+)
+def test_a_format_that_breaks_down_is_told_in_one_line(
+    body, message, model_file, tmp_path, plugins
+):
+    plugins(
+        "lazy",
+        "from eesmm_keras.exports.format import Format\n"
+        "class Lazy(Format):\n"
+        f"    def write(self, graph, metadata, path):\n        {body}\n",
+    )
+    with pytest.raises(ExportError, match=message):
+        export("--weights", model_file, "--format", "lazy", "--out", tmp_path / "m.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plugins"]
