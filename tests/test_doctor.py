@@ -143,3 +143,9 @@ def test_wrong_names_are_told(folder):
         examined(folder, backbone="swin_tinny")
     with pytest.raises(UserError, match="no folder"):
         examined(folder / "none")
+
+
+def test_a_batch_that_a_run_would_refuse_is_refused_before_any_trial(folder):
+    settings = resolve("pretrain", options={"data": str(folder / "cats"), **SMALL, "batch_size": 7})
+    with pytest.raises(UserError, match="--batch-size 7 must be a multiple of 2"):
+        doctor(settings, say=lambda line: None)

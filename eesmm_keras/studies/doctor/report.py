@@ -10,11 +10,12 @@ from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.sources import examine, open_source
 from eesmm_keras.errors import UserError
-from eesmm_keras.methods import get as get_method
 from eesmm_keras.studies.doctor.images import decode_all, decode_speed
 from eesmm_keras.studies.doctor.trial import find_batch
 from eesmm_keras.training.bad_images import allowed_bad
-from eesmm_keras.training.settings import as_dict, method_arguments
+from eesmm_keras.training.batch_plan import BatchPlan
+from eesmm_keras.training.pretraining import batch_rule
+from eesmm_keras.training.settings import as_dict
 
 _SHOWN = 5
 # Beside the checkpoints that a run keeps: the next one being written, and at last the model.
@@ -135,10 +136,9 @@ def _warnings(parts, settings):
 def _try(settings, count, decode, say):
     """Trial steps, the largest batch, time of an epoch and the checkpoints' space."""
     count = min(count, settings.limit or count)
-    arguments = {**method_arguments(settings.method), **settings.method_args}
-    group = get_method(settings.method).images_in_sample(arguments)
-    batch = max(min(settings.batch_size, count) // group * group, group)
-    trials, largest = find_batch(as_dict(settings), batch, group)
+    plan = BatchPlan.make(settings, count, **batch_rule(settings))
+    batch, steps = plan.batch_size, plan.steps
+    trials, largest = find_batch(as_dict(settings), batch, plan.group)
     result, more = {"trials": trials, "largest_batch": largest}, []
     for trial in trials:
         say(f"Trial: {_trial_line(trial)}")
@@ -155,7 +155,6 @@ def _try(settings, count, decode, say):
     if largest < batch:
         more.append(f"--batch-size {batch} does not fit into memory: take {largest} or less")
     speed = last["batch"] / last["seconds"]
-    steps = settings.steps_per_epoch or max(1, round(count / batch))
     # On a CPU reading and training share the cores; beside an accelerator they overlap.
     times = 1 / speed, 1 / max(decode, 1e-9)
     each = sum(times) if last["device"] == "CPU" else max(times)
