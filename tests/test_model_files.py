@@ -80,7 +80,8 @@ DAMAGE = {
     "config nested": give("config.json", b"[" * 100_000),
     "config not UTF-8": give("config.json", b"\xff\xfe"),
     "config huge": give("config.json", b" " * (2**24 + 1)),
-    "class unknown": config(lambda content: content.update(class_name="Nobody", registered_name="eesmm_keras>Nobody")),
+    "class unknown": config(
+        lambda content: content.update(class_name="Nobody", registered_name="eesmm_keras>Nobody")),
     "class a layer": config(
         lambda content: {"class_name": "Dense", "module": "keras.layers", "config": {"units": 2}}),
     "arguments missing": config(lambda content: content["config"].pop("num_classes")),

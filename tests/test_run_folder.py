@@ -179,6 +179,15 @@ def test_a_config_of_an_earlier_release_goes_on(tmp_path):
             Run(tmp_path).begun_with(asked_config("pretrain", {**asked, "seed": 0, key: value}))
 
 
+def test_a_setting_that_came_with_a_later_release_has_its_default_in_a_config_before(tmp_path):
+    begin(tmp_path, batch_size=64)
+    defaults = {"rotation": 0}
+    same = {"epochs": 3, "out": "", "batch_size": 64, "rotation": 0}
+    assert Run(tmp_path).begun_with(asked_config("pretrain", same, defaults))
+    with pytest.raises(UserError, match="rotation is 0 there and 5 here"):
+        Run(tmp_path).begun_with(asked_config("pretrain", {**same, "rotation": 5}, defaults))
+
+
 def test_a_run_goes_on_after_images_were_added_and_after_some_were_removed(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -46,7 +46,7 @@ class BatchPlan:
             UserError: too few images, or a batch that cannot be shared out.
         """
         asked = settings.batch_size
-        part = group * replicas
+        divisor = group * replicas
         if images < group:
             raise UserError(
                 f"{settings.data} holds {images} image{'s' * (images != 1)}, and {group} are mixed "
@@ -60,12 +60,12 @@ class BatchPlan:
         else:
             # What was asked for must divide, also where fewer images make the batches smaller.
             batch_size = asked
-            if asked % part == 0:
-                batch_size = min(asked, max(part, images // part * part))
+            if asked % divisor == 0:
+                batch_size = min(asked, max(divisor, images // divisor * divisor))
             steps = settings.steps_per_epoch or max(1, round(images / batch_size))
-        if batch_size % part:
+        if batch_size % divisor:
             raise UserError(
-                f"--batch-size {batch_size} must be a multiple of {part}: {', and '.join(why)}."
+                f"--batch-size {batch_size} must be a multiple of {divisor}: {', and '.join(why)}."
             )
         if batch_size // replicas < least:
             raise UserError(

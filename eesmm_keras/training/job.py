@@ -89,7 +89,7 @@ def launch(job_class, settings, say, finish=lambda job, model: None):
         UserError: anything about the settings, the data or the folder that makes the run impossible.
     """
     keras.utils.set_random_seed(settings.seed)
-    asked = asked_config(job_class.kind, as_dict(settings))
+    asked = asked_config(job_class.kind, as_dict(settings), as_dict(type(settings)()))
     with use_devices(settings) as devices:
         begun = Run(settings.out).begun_with(asked)
         job = job_class(settings, devices, begun and begun.derived, say)

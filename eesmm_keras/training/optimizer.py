@@ -93,7 +93,7 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
             raise ValueError("LayerDecayAdamW has no amsgrad. Use keras.optimizers.AdamW for it.")
         self.lr_scales = dict(lr_scales or {})
         self.undecayed = undecayed
-        # Keras ends every `fit` with the average; a run of several calls wants it after the last.
+        # Keras swaps EMA weights in after every `fit`; defer until the last.
         self.hold_average = False
 
     def build(self, variables):
@@ -161,7 +161,7 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         return (ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2))
 
     def _update_where_good(self, gradient, variable, learning_rate, decay):
-        """Adam in plain operations, which a compiler makes one pass of."""
+        """Plain-op Adam that the compiler can fuse."""
         index = self._get_variable_index(variable)
         first, second = self._momentums[index], self._velocities[index]
         beta_1_power, beta_2_power = self._beta_powers(variable.dtype)

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -35,6 +35,7 @@ class RunConfig:
             "batch_size" and "steps_per_epoch"; a run keeps them when it goes on.
         paths: dict from a setting to the absolute path that it meant.
         versions: dict of packages.
+        defaults: dict of the settings that a file of an earlier release does not know.
     """
 
     task: str
@@ -43,6 +44,7 @@ class RunConfig:
     derived: dict
     paths: dict
     versions: dict
+    defaults: dict = field(default_factory=dict)
     _old: bool = False
 
     def write(self, path):
@@ -64,7 +66,8 @@ class RunConfig:
             dict from a setting to what it is there and here; empty where the command goes on with
             this run.
         """
-        there = {"task": self.task, "backend": self.backend, **self.settings}
+        settings = {**asked.defaults, **self.settings}
+        there = {"task": self.task, "backend": self.backend, **settings}
         here = {"task": asked.task, "backend": asked.backend, **asked.settings}
         return {
             key: f"{key} is {shortened(there.get(key))} there and {shortened(here.get(key))} here"
@@ -86,11 +89,12 @@ class RunConfig:
         return asked is None or (key == "batch_size" and self.settings[key] < asked)
 
 
-def asked_config(task, settings):
+def asked_config(task, settings, defaults=()):
     """`RunConfig` of a command that is given now, without derived numbers.
 
     Args:
         task: "pretrain" or "finetune". settings: dict in plain YAML types.
+        defaults: dict of the settings where nobody asks for anything.
     """
     import keras
 
@@ -106,7 +110,9 @@ def asked_config(task, settings):
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return RunConfig(task, keras.backend.backend(), settings, {}, paths, versions)
+    return RunConfig(
+        task, keras.backend.backend(), settings, {}, paths, versions, defaults=dict(defaults)
+    )
 
 
 def read_config(path):

@@ -1,0 +1,109 @@
+"""Devices and hosts under TensorFlow: `tf.distribute`."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from eesmm_keras.errors import UserError
+from eesmm_keras.training.devices.base import Devices, check_visible, too_late
+
+
+class TensorFlowDevices(Devices):
+    """Several devices under a strategy of `tf.distribute`."""
+
+    def __init__(self, strategy, cluster=None):
+        super().__init__(strategy.num_replicas_in_sync, cluster)
+        self.strategy = strategy
+
+    def scope(self):
+        return self.strategy.scope()
+
+    def steps_of_hosts(self, step):
+        if self.hosts == 1:
+            return [step]
+        total = self.strategy.reduce(
+            tf.distribute.ReduceOp.SUM,
+            self.strategy.run(lambda: tf.constant(float(step))),
+            axis=None,
+        )
+        return [step, round(float(total)) - step * (self.replicas - 1)]
+
+    def feed(self, dataset):
+        if self.hosts == 1:
+            return dataset
+        # TensorFlow takes one batch per device, in order.
+        local = self.replicas // self.hosts
+        rows = keras.tree.flatten(dataset.element_spec)[0].shape[0]
+        dataset = dataset if local == 1 else dataset.rebatch(rows // local)
+        return self.strategy.distribute_datasets_from_function(lambda context: dataset)
+
+
+def start(kind, count, cluster, stack):
+    """`Devices` as `parse_devices` and `find_cluster` described them.
+
+    Raises:
+        UserError: they are not there, or not together.
+    """
+    if kind == "gpu":
+        gpus = tf.config.list_physical_devices("GPU")
+        check_visible(count, len(gpus))
+    elif kind == "cpu":
+        _logical_cpus(count)
+    if cluster:
+        # It takes all GPUs that this process sees.
+        if kind == "gpu":
+            tf.config.set_visible_devices(gpus[:count], "GPU")
+        if kind == "cpu" and count > 1:
+            raise UserError(
+                f"--devices cpu:{count}: TensorFlow uses one CPU device a host. Take cpu:1, or "
+                "KERAS_BACKEND=jax."
+            )
+        strategy = _multi_worker(cluster)
+        return TensorFlowDevices(strategy, cluster)
+    if (count or 1) == 1:
+        return Devices()
+    names = [f"{kind.upper()}:{i}" for i in range(count)]
+    return TensorFlowDevices(tf.distribute.MirroredStrategy(names))
+
+
+def _logical_cpus(count):
+    try:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(cpu, logical)
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:  # TensorFlow has started
+        if len(tf.config.list_logical_devices("CPU")) < count:
+            raise too_late(count) from error
+
+
+@functools.cache  # a second one in a process would reuse the first one's numbers of collectives
+def _multi_worker(cluster):
+    resolvers = tf.distribute.cluster_resolver
+    if cluster.slurm:
+        port = int(cluster.addresses[0].rpartition(":")[2])
+        # Only for the names of the nodes: it would ask nvidia-smi for GPUs, and count one each.
+        one_each = {"gpus_per_node": 1, "gpus_per_task": 1, "auto_set_gpu": False}
+        try:
+            spec = resolvers.SlurmClusterResolver(port_base=port, **one_each).cluster_spec()
+        except RuntimeError as error:
+            raise UserError(
+                "--coordinator slurm: TensorFlow takes one task a node, with all its GPUs: srun "
+                f"--ntasks-per-node=1 ({error})"
+            ) from error
+    elif len(cluster.addresses) == cluster.hosts:
+        spec = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
+    else:
+        raise UserError(
+            "TensorFlow must know every host: give --coordinator host0:port,host1:port,... in the "
+            "order of --host-index, or TF_CONFIG. On JAX (KERAS_BACKEND=jax) host 0's is enough."
+        )
+    resolver = resolvers.SimpleClusterResolver(
+        spec,
+        task_type="worker",
+        task_id=cluster.index,
+        num_accelerators={"GPU": len(tf.config.get_visible_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
