@@ -38,6 +38,8 @@ def training_options(function):
         click.option("--batch-size", type=int, metavar="N", help="Images a step."),
         click.option("--accumulate", type=int, metavar="N", help="Steps an update."),
         click.option("--steps-per-epoch", type=int, metavar="N", help="Default: all images once."),
+        click.option("--min-coverage", type=click.FloatRange(0, 1), metavar="SHARE",
+                     help="Of the encoder's numbers that starting weights must hold. Default: 0.95."),
         click.option("--gpus", type=int, metavar="N", help="Default: the backend's own device."),
         click.option("--devices", metavar="cpu:N|gpu:N", help="Devices of each host."),
         click.option("--coordinator", metavar="HOST:PORT|slurm",

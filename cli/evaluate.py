@@ -6,7 +6,7 @@ from eesmm_keras.cli._options import data_option, source_options, where_from
 
 @click.command("evaluate")
 @data_option
-@click.option("--weights", required=True, metavar="RUN|FILE")
+@click.option("--weights", required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md.")
 @click.option(
     "--mode",
     type=MemberOf("eesmm_keras.evaluation.probes:PROBES", others=("accuracy",)),
@@ -26,7 +26,9 @@ def command(data, weights, mode, split, batch_size, **options):
     from eesmm_keras.training.bad_images import bad_images_line
     from eesmm_keras.training.evaluating import evaluate
 
-    scores, source = evaluate(data, weights, mode, split, batch_size, **where_from(options))
+    scores, source = evaluate(
+        data, weights, mode, split, batch_size, say=click.echo, **where_from(options)
+    )
     for line in (source.note, bad_images_line(source)):
         if line:
             click.echo(line)

@@ -9,8 +9,8 @@ from eesmm_keras.cli._options import data_option, settings_from, training_option
 @click.option(
     "--weights",
     required=True,
-    metavar="RUN|FILE|none",
-    help="Pre-trained encoder; none: random weights.",
+    metavar="RUN|FILE|hf://...|none",
+    help="Pre-trained encoder, see docs/weights.md; none: random weights.",
 )
 @click.option(
     "--task",

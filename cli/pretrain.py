@@ -7,7 +7,11 @@ from eesmm_keras.cli._options import data_option, settings_from, training_option
 @data_option
 @click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
 @training_options
-@click.option("--init-from", metavar="RUN|FILE", help="Start from the encoder of another run.")
+@click.option(
+    "--init-from",
+    metavar="RUN|FILE|hf://...",
+    help="Start from weights, the decoder's too where the method is the same: docs/weights.md.",
+)
 @click.option("--probe-data", metavar="DATA", help="Labelled images: kNN accuracy while training.")
 @click.option(
     "--probe-every", type=int, metavar="N", help="Epochs between two probes. Default: 10."

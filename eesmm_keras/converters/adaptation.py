@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 from eesmm_keras.converters.report import CONVERTED, INTERPOLATED, MATCHED, MISSING
-from eesmm_keras.names import check_choice
+from eesmm_keras.errors import UserError
+from eesmm_keras.names import unknown_name
 from eesmm_keras.ops import resizing
+
+# How weights are made to fit.
+CHANNELS, TABLES = ("mean", "repeat", "first"), ("bicubic", "geometric")
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Adaptation:
     """
 
     def __init__(self, source, target, channels="mean", tables="bicubic"):
-        check_choice("channels", channels, ("mean", "repeat", "first"))
-        check_choice("tables", tables, ("bicubic", "geometric"))
+        for name, value, known in (("channels", channels, CHANNELS), ("tables", tables, TABLES)):
+            if value not in known:
+                raise UserError(unknown_name(name, value, known))
         self.source, self.target = source, target
         self.channels, self.tables = channels, tables
         same = source.channels == target.channels

@@ -38,6 +38,21 @@ def encoder_arguments(weights, **changes):
     return arguments
 
 
+def new_encoder(weights, **changes):
+    """The encoder that weights are of, without them; `changes`: see `encoder_arguments`.
+
+    Raises:
+        UserError: arguments that do not fit together.
+    """
+    cls = weights.encoder_class
+    try:
+        return cls.from_config(encoder_arguments(weights, **changes))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{weights.source.where} cannot become a {cls.__name__}: {error}"
+        ) from error
+
+
 def build_encoder(
     weights, channels="mean", tables="bicubic", min_coverage=0.95, cls=None, **changes
 ):
@@ -61,13 +76,7 @@ def build_encoder(
             f"{weights.source.where} holds {weights.converter.title}, for a {cls.__name__}, not for a "
             f"{wanted.__name__}."
         )
-    arguments = encoder_arguments(weights, **changes)
-    try:
-        encoder = cls(**arguments)
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{weights.source.where} cannot become a {cls.__name__}: {error}"
-        ) from error
+    encoder = new_encoder(weights, **changes)
     return encoder, import_weights(encoder, weights, channels, tables, min_coverage)
 
 
@@ -91,6 +100,8 @@ def import_weights(model, weights, channels="mean", tables="bicubic", min_covera
     """
     if isinstance(weights, str):
         weights = open_weights(weights)
+    if not 0 <= min_coverage <= 1:
+        raise UserError(f"min_coverage must lie in 0..1, got {min_coverage}.")
     encoder = getattr(model, "backbone", model)
     _check_same_architecture(encoder, weights)
     source = Geometry.of({**_defaults(type(encoder)), **weights.arguments})

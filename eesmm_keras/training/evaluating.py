@@ -16,15 +16,16 @@ from eesmm_keras.training.weights import load_checked
 OWN_SCORE = "accuracy"
 
 
-def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, **where):
+def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=None, **where):
     """How good a run or file is on a data set.
 
     Args:
         data, **where (data_dir, max_image_pixels, follow_links): see `open_source`.
-        weights: a run's folder or a `.keras` file.
+        weights: a run's folder, a `.keras` file or public weights, see `docs/weights.md`.
         mode: "accuracy", the score of a fine-tuned model by its own task; or a probe of the frozen
             features that is fitted on the train images, see `make_probe`.
         split: "test" or "val".
+        say: takes the report of public weights; None: nobody reads it.
 
     Returns:
         `(scores, source)`: {name: number}, and the `ImageSource` that was scored.
@@ -32,7 +33,7 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, **where
     Raises:
         UserError: the data or the file don't fit the mode, or the weights are not finite.
     """
-    model = load_checked(weights)
+    model = load_checked(weights, say)
     test = open_source(data, split, labelled=True, **where)
     if mode != OWN_SCORE:
         backbone = getattr(model, "backbone", model)

@@ -10,16 +10,15 @@ from eesmm_keras.data.pipeline import (
     labelled_dataset,
 )
 from eesmm_keras.data.sources import limit_source
-from eesmm_keras.errors import UserError
 from eesmm_keras.tasks import TASKS
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.evaluating import scores
 from eesmm_keras.training.job import Job, launch
-from eesmm_keras.training.pretraining import build_backbone
+from eesmm_keras.training.pretraining import build_backbone, encoder_like
 from eesmm_keras.training.schedules import make_optimizer
-from eesmm_keras.training.weights import copy_weights, load_backbone, load_checked
+from eesmm_keras.training.weights import load_checked, start_from, weights_of
 
 DEFAULT_TASK = "image_classifier"
 
@@ -66,7 +65,7 @@ class Finetune(Job):
     def build(self):
         settings = self.settings
         keras.config.set_dtype_policy(settings.precision)
-        backbone = build_encoder(settings)
+        backbone, self.origin = build_encoder(settings)
         self.model = self.task.for_source(backbone, self.train)
         self.model.check_source(self.valid)
         optimizer = make_optimizer(
@@ -141,23 +140,19 @@ class Finetune(Job):
 def build_encoder(settings):
     """Encoder with the settings' weights, size and stochastic depth.
 
+    Returns:
+        `(encoder, Report)`; the report is None for random weights.
+
     Raises:
         UserError: no such encoder, or weights of another one.
     """
     drop_path = settings.drop_path
     if settings.weights == "none":
         name = settings.backbone or default_backbone(settings.data)
-        return build_backbone(name, settings.image_size, drop_path=drop_path)
-    source = load_backbone(settings.weights)
+        return build_backbone(name, settings.image_size, drop_path=drop_path), None
+    weights = weights_of(settings.weights)
     if settings.backbone:
         backbone = build_backbone(settings.backbone, settings.image_size, drop_path=drop_path)
     else:
-        config = {**source.get_config(), "drop_path": drop_path}
-        if settings.image_size:
-            config["image_shape"] = (settings.image_size, settings.image_size, 3)
-        try:
-            backbone = type(source).from_config(config)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-    copy_weights(source, backbone, settings.weights)
-    return backbone
+        backbone = encoder_like(weights, settings.image_size, drop_path=drop_path)
+    return backbone, start_from(backbone, weights, settings)

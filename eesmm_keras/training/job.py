@@ -27,10 +27,12 @@ class Job:
         kind: "pretrain" or "finetune", the command.
         sources: the `ImageSource`s that are read while training.
         plan: `BatchPlan`.
+        origin: `Report` of the weights that the model was started from by `build`, or None.
     """
 
     kind = ""
     sources = ()
+    origin = None
     plan: BatchPlan
 
     def __init__(self, settings, devices, begun_with=None, say=print):
@@ -66,12 +68,14 @@ class Job:
 
     def derived(self):
         """What followed from settings, data and devices; config.yaml holds it. After `build`."""
-        return {"batch_size": self.plan.batch_size, "steps_per_epoch": self.plan.steps}
+        numbers = {"batch_size": self.plan.batch_size, "steps_per_epoch": self.plan.steps}
+        return numbers if self.origin is None else {**numbers, "weights": self.origin.facts()}
 
     def introduction(self):
         """Lines for the screen, before the first step."""
         line = self.plan.in_words(self.settings.batch_size)
-        return [line] if line else []
+        origin = self.origin and self.origin.summary()
+        return [text for text in (line, origin) if text]
 
 
 def launch(job_class, settings, say, finish=lambda job, model: None):
@@ -118,6 +122,8 @@ def run(job, asked, folder, devices, say=print):
         if not unfinished:
             say(f"The run in {folder.path} is finished: nothing to do.")
             return None
+        if job.origin:
+            folder.write_text("weights.md", job.origin.table())
         for line in job.introduction():
             say(line)
         known_bad = _bad_count(job)

@@ -4,6 +4,7 @@ import keras
 
 from eesmm_keras import backbones, methods
 from eesmm_keras.backbones.presets import default_backbone
+from eesmm_keras.converters.importing import new_encoder
 from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
@@ -13,7 +14,7 @@ from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_ca
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import method_arguments
-from eesmm_keras.training.weights import copy_weights, load_backbone
+from eesmm_keras.training.weights import start_from, weights_of
 
 # Images in the run's pictures.
 _SHOWN = 8
@@ -58,11 +59,16 @@ class Pretrain(Job):
     def build(self):
         settings = self.settings
         keras.config.set_dtype_policy(settings.precision)
-        self.backbone_name = settings.backbone or default_backbone(settings.data)
-        self.backbone = build_backbone(self.backbone_name, settings.image_size)
-        if settings.init_from:
-            copy_weights(load_backbone(settings.init_from), self.backbone, settings.init_from)
+        weights = weights_of(settings.init_from) if settings.init_from else None
+        if weights and not settings.backbone:
+            self.backbone_name = f"the encoder of {settings.init_from}"
+            self.backbone = encoder_like(weights, settings.image_size)
+        else:
+            self.backbone_name = settings.backbone or default_backbone(settings.data)
+            self.backbone = build_backbone(self.backbone_name, settings.image_size)
         self.model = build_method(settings, self.backbone)
+        if weights:
+            self.origin = start_from(self.model, weights, settings)
         optimizer = make_optimizer(
             settings,
             self.model,
@@ -150,6 +156,23 @@ def build_backbone(name, image_size, **kwargs):
         raise UserError(str(error)) from error
     except TypeError as error:
         raise UserError(f"An argument in {name!r} is of the wrong kind: {error}.") from error
+
+
+def encoder_like(weights, image_size, **changes):
+    """Encoder of the kind and sizes that weights are of, without them.
+
+    Args:
+        weights: of `weights.weights_of`.
+        image_size: side of the images in pixels; None: that of the weights.
+        changes: other arguments.
+
+    Raises:
+        UserError: a size that does not fit.
+    """
+    if image_size:
+        channels = weights.arguments["image_shape"][2]
+        changes["image_shape"] = (image_size, image_size, channels)
+    return new_encoder(weights, **changes)
 
 
 def build_method(settings, backbone):

@@ -7,6 +7,7 @@ RUN/checkpoints/    what an unfinished run goes on from
 RUN/pictures/       reconstructions
 RUN/model.keras     the final model; only a finished run has it
 RUN/bad_images.txt  images that could not be read, if any
+RUN/weights.md      what became of the weights that it started from, if any
 RUN/nan_step_N.json what a skipped step saw, if any
 RUN/lock            names the process that writes the run now
 """
@@ -172,6 +173,19 @@ class Run:
             raise UserError(
                 f"Cannot write {self.model_path}: {error}. Make room (or restore the folder) and "
                 "give the same command again; the last checkpoint is kept."
+            ) from error
+
+    def write_text(self, name, text):
+        """Write a text beside config.yaml, complete or not at all.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            write_atomically(self.path / name, lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {self.path / name}: {error}. Make room and give the same command again."
             ) from error
 
     def finish(self, model):

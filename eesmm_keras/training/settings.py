@@ -28,6 +28,9 @@ class Schedule:
     steps in a row (losses or gradients that are not finite) before the run goes back to the last
     checkpoint.
 
+    `min_coverage` (None: 0.95), `adapt_channels` (None: "mean"), `adapt_tables` (None: "bicubic"):
+    how the weights that a run starts from are made to fit, see `weights.load_weights_from`.
+
     `max_bad_images`: so many images that cannot be read are skipped, one more ends the run; None is
     1 % of the images and at least 100. `max_image_pixels`: width x height of the largest picture
     that is decoded; None is Pillow's limit. `follow_links`: read what links lead to outside `data`.
@@ -44,6 +47,9 @@ class Schedule:
     epochs: int = 100
     batch_size: int = 64
     accumulate: int = 1
+    min_coverage: float | None = None
+    adapt_channels: str | None = None
+    adapt_tables: str | None = None
     steps_per_epoch: int | None = None
     gpus: int | None = None
     devices: str | None = None

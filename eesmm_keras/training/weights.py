@@ -98,17 +98,15 @@ def load_weights_from(model, source, channels="mean", tables="bicubic", min_cove
     return import_weights(model, weights_of(source), channels, tables, min_coverage)
 
 
-def copy_weights(source, target, where):
-    """Copy an encoder's weights into another of the same architecture; its size may differ.
-
-    Args:
-        source, target: encoders.
-        where: name of the source, for the message.
-
-    Raises:
-        UserError: another architecture; the message names the first difference.
-    """
-    return import_weights(target, OwnWeights(source, where), min_coverage=1.0)
+def start_from(model, weights, settings):
+    """`import_weights` as the settings of a run say: its `Report`."""
+    return import_weights(
+        model,
+        weights,
+        channels=settings.adapt_channels or "mean",
+        tables=settings.adapt_tables or "bicubic",
+        min_coverage=0.95 if settings.min_coverage is None else settings.min_coverage,
+    )
 
 
 def _foreign_model(weights):
