@@ -20,7 +20,8 @@ MAX_WINDOW = 64  # tokens along one side of a window
 MAX_MLP_RATIO = 64
 MAX_PARAMETERS = 2**32  # of an encoder's or decoder's blocks
 MAX_MASKS = 8192  # masks of a bank
-MAX_VIEWS = 64  # masked views of an image, images in a mix
+MAX_VIEWS = 64  # masked views of an image
+MAX_MIXED = 8  # images in a mix: the best of all their orders is looked for
 
 
 def check_choice(argument, value, known):

@@ -15,6 +15,8 @@ class GuardedModel(keras.Model):
         backbone: the encoder, a `Backbone`; a subclass sets it.
         derived_variables: variables that follow from the configuration: a checkpoint need not hold
             them. None by default.
+        former_state: positions, among the variables of this model in an earlier release, of state that
+            is no longer there; its checkpoints hold it. None by default.
         no_weight_decay: names of variables that weight decay leaves alone, though they are matrices:
             the encoder's, and what a subclass adds.
         learning_rate_scale: factor on the learning rate that the model asks for; 1 by default.
@@ -24,6 +26,7 @@ class GuardedModel(keras.Model):
     """
 
     derived_variables = ()
+    former_state = ()
     learning_rate_scale = 1.0
 
     @property

@@ -8,7 +8,6 @@ import pytest
 
 from conftest import TINY_SWIN, tiny_backbone
 from eesmm_keras import EESMM, GreenMIM, SimMIM, SwinBackbone
-from eesmm_keras.benchmarking.macs import backbone_macs, method_macs
 from eesmm_keras.errors import UserError
 from eesmm_keras.studies.benchmark import throughput
 from eesmm_keras.studies.benchmark.cases import Case, make_cases
@@ -27,24 +26,24 @@ def test_macs_of_swin_follow_the_papers_formula():
         total += depth * (12 * tokens * dim**2 + 2 * 49 * tokens * dim)
         if stage < 3:
             total += tokens // 4 * 4 * dim * 2 * dim
-    assert 0.97 * total < backbone_macs(backbone) < total
+    assert 0.97 * total < backbone.macs() < total
     everything = np.arange(49)
-    assert backbone_macs(backbone, everything) == backbone_macs(backbone)
+    assert backbone.macs(everything) == backbone.macs()
 
 
 def test_a_quarter_of_the_units_costs_less_than_a_quarter():
     backbone = tiny_backbone(window_size=4)
-    part, whole = backbone_macs(backbone, np.arange(0, 64, 4)), backbone_macs(backbone)
+    part, whole = backbone.macs(np.arange(0, 64, 4)), backbone.macs()
     assert 0.15 * whole < part < 0.25 * whole
 
 
 def test_more_images_a_mix_divide_the_cost():
     small = {"decoder_dim": 32, "decoder_num_heads": 4, "mask_bank_size": 4, "seed": 0}
     backbone = tiny_backbone()
-    one = method_macs(GreenMIM(backbone, **small))
+    one = GreenMIM(backbone, **small).macs()
     for n in (2, 3, 4):
-        assert method_macs(EESMM(backbone, num_mixed=n, **small)) == pytest.approx(one / n)
-    assert method_macs(SimMIM(backbone, seed=0)) > 1.5 * one
+        assert EESMM(backbone, num_mixed=n, **small).macs() == pytest.approx(one / n)
+    assert SimMIM(backbone, seed=0).macs() > 1.5 * one
 
 
 def test_cases_and_their_errors():

@@ -11,7 +11,7 @@ from eesmm_keras import MAE, GreenMIM, ImageClassifier, MixMIM, SimMIM
 from eesmm_keras.converters import CONVERTERS
 from eesmm_keras.converters.importing import build_encoder, import_weights
 from eesmm_keras.converters.recognition import open_weights
-from eesmm_keras.ops.patches import images_to_units
+from eesmm_keras.ops.patches import take_units
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("one backend is enough: what is compared is NumPy's", allow_module_level=True)
@@ -90,12 +90,10 @@ def test_greenmim():
     assert not report.left_over
     assert not [row for row in report.rows if row.state == "missing"]
     hidden = made["hidden"][0]
-    mask, visible = model.pick_masks(made["images"], hidden)[0]
-    units = images_to_units(encoder.normalization(made["images"]), encoder.stride)
-    units = keras.ops.take(units, mask["order"], axis=1)
-    latent = to_numpy(encoder.encode_visible(units[:, :visible], mask["plan"]))
-    order = to_numpy(mask["order"])[:visible]
-    close(latent[:, np.argsort(order)], made["latent"])
+    [mask] = model.masking.given(hidden, len(made["images"]))
+    units = take_units(encoder.units_of(made["images"]), mask.visible)
+    latent = to_numpy(encoder.encode_visible(units, plan=mask.plan))
+    close(latent[:, np.argsort(to_numpy(mask.visible))], made["latent"])
 
 
 def test_mixmim():

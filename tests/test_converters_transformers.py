@@ -92,7 +92,7 @@ def test_simmim_with_its_mask_token_and_head(tmp_path):
     assert not report.left_over
     assert {row.state for row in report.rows if not row.encoder} == {"matched"}
     images, rng = random_images(3), np.random.default_rng(0)
-    hidden = (np.argsort(rng.random((3, 16)), axis=1) < model.num_hidden).astype("float32")
+    hidden = (np.argsort(rng.random((3, 16)), axis=1) < model.masking.num_hidden).astype("float32")
     mask = hidden.reshape(3, 4, 4).repeat(4, axis=1).repeat(4, axis=2).reshape(3, -1)
     with torch.no_grad():
         theirs = peer(pixels(images, encoder), bool_masked_pos=torch.from_numpy(mask).bool())

@@ -182,9 +182,10 @@ def test_hidden_pixels_do_not_reach_the_latent(sharing):
         changed[i][where] = 255 - changed[i][where]
 
     def latent(pixels):
-        [(mask, visible)] = model.pick_masks(pixels, hidden)
         outputs = model(pixels, hidden=hidden)
-        return to_numpy(model.backbone.encode_visible(outputs["encoded"], mask["plan"])), visible
+        mask = outputs["mask"]
+        latent = model.backbone.encode_visible(outputs["encoded"], plan=mask.plan)
+        return to_numpy(latent), mask.visible.shape[0]
 
     (first, visible), (second, _) = latent(images), latent(changed)
     assert first.shape[1] == visible == (hidden == 0).any(0).sum()
@@ -203,7 +204,7 @@ def test_unscored_target_pixels_do_not_change_the_loss():
         where = np.kron(units.reshape(8, 8), np.ones((4, 4)))[..., None]
         noise = np.random.default_rng(0).normal(size=(2, 2, 32, 32, 3)) * 20 * where
         sources = ops.convert_to_tensor(to_numpy(outputs["sources"]) + noise.astype("float32"))
-        mixed = model._units(mixing.mix(sources, model.mix_weights), outputs["order"])
+        mixed = model.backbone.units_of(mixing.mix(sources, model.mix_weights))
         return float(model.loss_terms({**outputs, "sources": sources, "mixed": mixed})[0])
 
     assert loss_with_changed(1 - hidden) == pytest.approx(total, rel=1e-6)
@@ -233,22 +234,21 @@ def test_the_loss_is_that_of_the_printed_equations(kind, sharing):
 
 def test_the_mask_changes_from_step_to_step():
     model = tiny_eesmm()
-    orders = {tuple(to_numpy(model(random_images(2))["order"])) for _ in range(8)}
+    orders = {tuple(to_numpy(model(random_images(2))["mask"].order)) for _ in range(8)}
     assert len(orders) > 2
-    before = to_numpy(model.mask_bank.table)
-    model.mask_bank.refresh(epoch=1)
-    assert (to_numpy(model.mask_bank.table) != before).any()
-    model.mask_bank.refresh(epoch=0)
-    np.testing.assert_array_equal(to_numpy(model.mask_bank.table), before)
+    [table] = model.derived_variables
+    before = to_numpy(table)
+    model.masking.refresh(epoch=1)
+    assert (to_numpy(table) != before).any()
+    model.masking.refresh(epoch=0)
+    np.testing.assert_array_equal(to_numpy(table), before)
 
 
 def test_bank_and_explicit_masks_give_the_same():
     model = tiny_eesmm()
     images = random_images(4)
     outputs = model(images)
-    hidden = np.zeros(64)
-    hidden[to_numpy(outputs["order"])] = to_numpy(outputs["hidden"])[0]
-    again = model(images, hidden=hidden)
+    again = model(images, hidden=outputs["mask"].hidden)
     np.testing.assert_allclose(
         to_numpy(again["prediction"]), to_numpy(outputs["prediction"]), atol=1e-5
     )
@@ -280,9 +280,7 @@ def test_unmixed_samples_are_the_first_image_of_their_mix(decomposition):
     model = tiny_eesmm(unmixed_share=1.0, decomposition=decomposition)
     images = random_images(4)
     seen = to_numpy(model(images, training=True)["mixed"])
-    order = model(images, training=False)["order"]
-    firsts = to_numpy(model._units(keras.ops.convert_to_tensor(images[::2], "float32"), order))
-    # The mask differs from call to call; pixels of all units together do not.
+    firsts = to_numpy(model.backbone.units_of(images[::2].astype("float32")))
     np.testing.assert_allclose(seen.sum(axis=(1, 2)), firsts.sum(axis=(1, 2)), rtol=1e-3)
     mixed = to_numpy(model(images, training=False)["mixed"])
     assert np.abs(mixed.sum(axis=(1, 2)) - firsts.sum(axis=(1, 2))).min() > 1.0
@@ -386,15 +384,31 @@ def test_masks_are_not_written_to_files(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"num_mixed": 1}, "at least 2"),
+        ({"num_mixed": 1}, "num_mixed must be a whole number from 2 to 8"),
+        ({"num_mixed": 0}, "num_mixed must be a whole number from 2 to 8"),
+        ({"num_mixed": "x"}, "num_mixed must be a whole number, got 'x'"),
+        ({"mix_weights": 0.5}, "mix_weights must be a list"),
+        ({"mix_weights": ("a", "b")}, "mix_weights must be a number"),
+        ({"mask_ratio": "x"}, "mask_ratio must be a number"),
+        ({"mask_ratio": float("nan")}, "mask_ratio must be a number"),
+        ({"norm_pixels": "no"}, "norm_pixels must be true or false"),
+        ({"num_views": 0}, "num_views must be"),
+        ({"num_views": 10**9}, "num_views must be"),
+        ({"block_size": 0}, "block_size must be"),
+        ({"mask_bank_size": 10**9}, "mask_bank_size must be a whole number from 1 to 8192"),
+        ({"decoder_num_heads": 0}, "decoder_num_heads must be"),
+        ({"decoder_dim": 10**9}, "decoder_dim must be"),
+        ({"decoder_depth": 10**9}, "decoder_depth must be a whole number from 1 to 256"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"loss_weights": ("a", 1, 1)}, "loss_weights must be a number"),
         ({"mixing": "meen"}, "Did you mean 'mean'"),
         ({"mask_sharing": "none"}, "Known: independent, shared"),
         ({"decomposition": "sub"}, "Known: split, subtract"),
         ({"assignment": "best"}, "Known: fixed, permutation_invariant"),
         ({"loss": "l3"}, "Known: l1, mse"),
         ({"loss_weights": (1, 1)}, "3 numbers"),
-        ({"unmixed_share": 1.5}, "must lie in"),
-        ({"decoder_depth": 0}, "at least 1"),
+        ({"unmixed_share": 1.5}, "unmixed_share must be a number from 0 to 1"),
+        ({"decoder_depth": 0}, "decoder_depth must be a whole number from 1"),
         ({"decoder_num_heads": 5}, "must divide"),
     ],
 )

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from conftest import random_images, tiny_backbone, to_numpy
 from eesmm_keras import ImageClassifier, ViTBackbone, load_model, methods
+from eesmm_keras.errors import UserError
 from eesmm_keras.training.optimizer import LayerDecayAdamW
 
 SMALL = {
@@ -152,7 +152,7 @@ def test_simmim_hides_squares_of_32_pixels_on_small_patches():
     backbone = tiny_vit(image_shape=(96, 96, 3), patch_size=16)
     model = build("simmim", backbone)
     assert model.block_size == 2
-    hidden = to_numpy(model(random_images(3, 96))["hidden"]).reshape(3, 3, 2, 3, 2)
+    hidden = to_numpy(model(random_images(3, 96))["mask"].hidden).reshape(3, 3, 2, 3, 2)
     assert (hidden == hidden[:, :, :1, :, :1]).all()
     # 0.6 of 9 squares, rounded up.
     np.testing.assert_array_equal(hidden.sum(axis=(1, 2, 3, 4)), 6 * 4)
@@ -161,7 +161,7 @@ def test_simmim_hides_squares_of_32_pixels_on_small_patches():
 
 def test_mixmim_says_that_it_needs_windows():
     with pytest.raises(ValueError, match="need a SwinBackbone"):
-        build("mixmim", tiny_vit())(random_images(2))
+        build("mixmim", tiny_vit())
 
 
 @pytest.mark.parametrize("name", ["greenmim", "eesmm", "mae", "dmjd"])
@@ -170,7 +170,7 @@ def test_views_are_disjoint_in_every_method(name, encoder):
     model = build(name, encoder(), num_views=2, mask_ratio=0.5)
     outputs = model(random_images(4))
     total, _ = model.loss_terms(outputs)
-    orders = [to_numpy(view["order"]).reshape(-1, 64) for view in outputs.values()]
+    orders = [to_numpy(view["mask"].order).reshape(-1, 64) for view in outputs.values()]
     for first, second in zip(*orders, strict=True):
         # The last 32 of each order are hidden.
         assert set(first[32:]) | set(second[32:]) == set(range(64))
@@ -215,40 +215,58 @@ def test_unscored_pixels_do_not_change_the_loss(name):
     assert loss_with(where) != pytest.approx(float(model.loss_terms(outputs)[0]), rel=1e-5)
 
 
-def test_a_new_method_is_one_file(monkeypatch, tmp_path):
-    """A toy method is found by its file name and trains through the same `fit`."""
-    source = """
-import keras
-from keras import ops
-from eesmm_keras.methods.method import MaskedImageModel
+@every_method
+def test_macs_and_batches_are_those_of_the_contract(name):
+    model = build(name)
+    assert 0 < model.macs() < 4 * model.backbone.macs() * model.rule.views
+    assert type(model).batch_rule(model.arguments) == model.rule
+    few = max(model.rule[:2]) - 1
+    if few:
+        with pytest.raises(UserError, match=f"takes at least {few + 1} images"):
+            model.reconstruct(random_images(few))
 
-@keras.saving.register_keras_serializable(package="toy")
-class Toy(MaskedImageModel):
-    \"\"\"Predicts the mean colour.\"\"\"
 
-    def __init__(self, backbone, seed=None, **kwargs):
-        super().__init__(backbone, (), seed, **kwargs)
-        self.head = keras.layers.Dense(3)
-        self.head.build((None, backbone.num_features))
-        self.built = True
+def test_a_pair_of_mixmim_is_one_sample():
+    assert build("mixmim", partner="pair").images_per_sample == 2
+    assert methods.get("mixmim").batch_rule({"partner": "pair"}).images_per_sample == 2
+    assert build("mixmim").images_per_sample == 1
 
-    def call(self, images, hidden=None, training=False):
-        pixels = self.backbone.normalization(images)
-        latent = self.backbone.encode_tokens(self.backbone.embed(pixels), training=training)
-        target = ops.mean(pixels, axis=(1, 2))
-        return {"prediction": self.head(ops.mean(latent, axis=(1, 2))), "target": target}
 
-    def loss_terms(self, outputs):
-        return ops.mean(ops.square(outputs["prediction"] - outputs["target"])), {}
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("simmim", {"loss": "huber"}, "Unknown loss 'huber'. Known: l1, mse"),
+        ("simmim", {"block_size": "x"}, "block_size must be a whole number"),
+        ("simmim", {"mask_ratio": 1.5}, "At least one must be hidden and one visible"),
+        ("mixmim", {"partner": "me"}, "Known: next, pair, reversed"),
+        ("mixmim", {"decoder_num_heads": 0}, "decoder_num_heads must be"),
+        ("dmjd", {"hog_cell": 0}, "hog_cell must be"),
+        ("dmjd", {"theta": -1}, "theta must be a number from 0"),
+        ("dmjd", {"projector_dim": 10**9}, "projector_dim must be"),
+        ("dmjd", {"prediction_ratio": "x"}, "prediction_ratio must be a number"),
+        ("mae", {"mask_sharing": "image"}, "encodes visible units under one mask"),
+    ],
+)
+def test_constructors_check_their_arguments(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, **arguments)
 
-    def pictures(self, outputs):
-        return {}
-"""
-    (tmp_path / "toy.py").write_text(source)
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
-    assert "toy" in methods.names()
-    model = methods.get("toy")(tiny_backbone())
-    model.compile("adam")
-    history = model.fit(random_images(8), batch_size=4, epochs=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
-    assert ops.shape(model(random_images(2))["prediction"]) == (2, 3)
+
+def test_odd_arrays_are_told_before_training():
+    model = build("simmim")
+    model.compile("adamw")
+    with pytest.raises(UserError, match=r"channels last.*got an array of shape.*np.moveaxis"):
+        model.fit(np.moveaxis(random_images(4), -1, 1), verbose=0)
+    with pytest.raises(UserError, match=r"fit takes images \(B, 32, 32, 3\)"):
+        model.fit(random_images(4, 16), verbose=0)
+    with pytest.warns(UserWarning, match="0..255 is expected"):
+        model.fit(random_images(4).astype("float32") / 255, batch_size=4, verbose=0)
+
+
+def test_a_torch_loader_of_images_alone():
+    torch = pytest.importorskip("torch")
+    model = build("simmim")
+    model.compile("adamw")
+    loader = torch.utils.data.DataLoader(torch.from_numpy(random_images(8)), batch_size=4)
+    assert len(model.fit(loader, epochs=2, verbose=0).history["loss"]) == 2
+    assert next(iter(loader)).shape == (4, 32, 32, 3)

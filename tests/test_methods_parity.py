@@ -42,7 +42,7 @@ def test_simmim_equals_transformers():
     model.head.bias.assign(peer.decoder[0].bias.detach().numpy()[order])
 
     images, rng = random_images(3), np.random.default_rng(0)
-    hidden = (np.argsort(rng.random((3, 64)), axis=1) < model.num_hidden).astype("float32")
+    hidden = (np.argsort(rng.random((3, 64)), axis=1) < model.masking.num_hidden).astype("float32")
     mask = hidden.reshape(3, 8, 8).repeat(2, axis=1).repeat(2, axis=2).reshape(3, -1)
     pixels = normalised(images, backbone).transpose(0, 3, 1, 2).copy()
     with torch.no_grad():
@@ -53,7 +53,7 @@ def test_simmim_equals_transformers():
     expected = to_numpy(
         images_to_units(theirs.reconstruction.numpy().transpose(0, 2, 3, 1).copy(), 4)
     )
-    places = to_numpy(outputs["places"])
+    places = to_numpy(outputs["mask"].scored)
     expected = np.take_along_axis(expected, places[:, :, None], axis=1)
     np.testing.assert_allclose(to_numpy(outputs["prediction"]), expected, rtol=1e-3, atol=1e-3)
 
@@ -115,7 +115,9 @@ def test_mae_equals_transformers():
         copy_transformer(weights, model.decoder.blocks[number], f"decoder.decoder_layers.{number}")
 
     with torch.no_grad():
-        peer.vit.embeddings.position_embeddings[0, 1:] = torch.from_numpy(backbone.positions.table)
+        peer.vit.embeddings.position_embeddings[0, 1:] = torch.from_numpy(
+            backbone.absolute_positions.table
+        )
         peer.decoder.decoder_pos_embed[0, 1:] = torch.from_numpy(model.decoder.positions)
 
     images, noise = random_images(3), np.random.default_rng(0).random((3, 64))
@@ -128,7 +130,7 @@ def test_mae_equals_transformers():
     loss, _ = model.loss_terms(outputs)
     assert float(loss) == pytest.approx(theirs.loss.item(), rel=1e-3)
     expected = np.take_along_axis(
-        theirs.logits.numpy(), to_numpy(outputs["order"])[:, 16:, None], axis=1
+        theirs.logits.numpy(), to_numpy(outputs["mask"].scored)[:, :, None], axis=1
     )
     np.testing.assert_allclose(to_numpy(outputs["prediction"]), expected, rtol=1e-3, atol=1e-3)
 

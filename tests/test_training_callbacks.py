@@ -26,8 +26,12 @@ def test_masks_are_new_in_every_epoch(tmp_path):
     callbacks = [position, Progress(position, 4, 2, screen), RefreshMasks()]
     callbacks.append(MetricsFile(tmp_path / "m.csv"))
     model.fit(random_images(8), batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
-    _, second = model.mask_bank._make(epoch=1)
-    np.testing.assert_array_equal(to_numpy(model.mask_bank.table), second)
+    [table] = model.derived_variables
+    after = to_numpy(table)
+    model.masking.refresh(epoch=0)
+    assert (to_numpy(table) != after).any()
+    model.masking.refresh(epoch=1)
+    np.testing.assert_array_equal(to_numpy(table), after)
 
     lines = screen.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]

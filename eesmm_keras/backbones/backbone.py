@@ -2,6 +2,7 @@ import inspect
 from typing import ClassVar
 
 import keras
+from keras import ops
 
 from eesmm_keras.checks import (
     MAX_CHANNELS,
@@ -115,9 +116,18 @@ class Backbone(keras.Model):
         }
         return keras.Model(self.input, outputs, name=f"{self.name}_features")
 
+    @property
+    def unit_pixels(self):
+        """Numbers in a mask unit: `stride**2 * channels`."""
+        return self.stride**2 * self.image_shape[-1]
+
     def units_of(self, images):
-        """Pixel values 0..255 `(B, H, W, C)` -> normalised units `(B, N, stride**2 * C)`."""
-        return images_to_units(self.normalization(images), self.stride)
+        """Pixel values 0..255 `(..., H, W, C)` -> normalised units `(..., N, stride**2 * C)`."""
+        if len(images.shape) == 4:
+            return images_to_units(self.normalization(images), self.stride)
+        pixels = self.normalization(ops.reshape(images, (-1, *images.shape[-3:])))
+        units = images_to_units(pixels, self.stride)
+        return ops.reshape(units, (-1, *images.shape[1:-3], *units.shape[1:]))
 
     def encode_visible(self, units, plan, training=False):
         raise NotImplementedError(f"{type(self).__name__} cannot encode visible units only.")

@@ -93,7 +93,7 @@ def _pretrain(spec, folder):
     seconds = time.monotonic() - begin
     metrics = _last_metrics(finished)
     steps = settings.epochs * settings.steps_per_epoch
-    views = methods.get(spec["method"]).views_of({**spec["arguments"]})
+    views = methods.get(spec["method"]).batch_rule(spec["arguments"]).views
     return {
         "epochs": settings.epochs,
         "steps": steps,

@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 
 
@@ -42,6 +44,11 @@ class MLPProjector(keras.layers.Layer):
             if number < 2:
                 x = keras.activations.gelu(x)
         return self.dense[3](x)
+
+    def macs(self, num_features):
+        """Multiply-accumulates for one token of `num_features` numbers."""
+        widths = [num_features, *(layer.units for layer in self.dense)]
+        return sum(a * b for a, b in itertools.pairwise(widths))
 
     def get_config(self):
         return {**super().get_config(), "dim": self.dim, "output_dim": self.output_dim}

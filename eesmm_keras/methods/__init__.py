@@ -11,7 +11,7 @@ FAMILY = Family(
     "method",
     __name__,
     contract="eesmm_keras.methods.method:MaskedImageModel",
-    shared=("method",),
+    shared=("hidden_pixels", "method"),
 )
 
 

@@ -1,25 +1,26 @@
 import keras
 from keras import ops
 
-from eesmm_keras.checks import check_choice
+from eesmm_keras.checks import MAX_WIDTH, check_choice, check_number, check_whole
+from eesmm_keras.decoders.transformer import TransformerDecoder
+from eesmm_keras.layers.masking.bank import MaskBank
 from eesmm_keras.layers.mlp_projector import MLPProjector
-from eesmm_keras.methods._visible import VisibleOnlyModel, take_units
+from eesmm_keras.methods.method import MaskedImageModel
 from eesmm_keras.ops import losses, masking
-from eesmm_keras.ops.hog import units_hog
-from eesmm_keras.ops.patches import images_to_units
+from eesmm_keras.ops.patches import images_to_units, put_units, take_units
+from eesmm_keras.ops.targets import HOGTarget, PixelTarget
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class DMJD(VisibleOnlyModel):
+class DMJD(MaskedImageModel):
     """Disjoint masking with joint distillation (Ma et al., 2022, DMJD).
 
-    Several masked views of each image in one step, each with the same ratio, with hidden sets as
-    disjoint as it allows: the share of units that are predicted rises while the corruption stays.
-    Two branches share the encoder: the decoder predicts the hidden units, and a projector with a
-    linear predictor the visible ones. Both predict HOG features, whitened. The views share
-    their masks over the batch, where the public code has one an image. There, the visible branch's
-    predictions and targets stand in different orders, which scores units against others of the image;
-    here each is scored against its own.
+    Several masked views of each image in one step, hidden sets as disjoint as the ratio allows: the
+    share of units that are predicted rises while the corruption stays. Two branches share the encoder:
+    the decoder predicts the hidden units, a projector with a linear predictor the visible ones, both
+    whitened HOG features. The views share their masks over the batch, where the public code has one per
+    image. There, the visible branch's predictions and targets stand in different orders, which scores
+    units against others of the image; here each is scored against its own.
 
     Args:
         backbone: encoder with `encode_visible`.
@@ -39,149 +40,102 @@ class DMJD(VisibleOnlyModel):
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
         seed: int; None draws one.
 
+    Raises:
+        ValueError: an argument of the wrong kind or out of range.
+
     Attributes:
-        learning_rate_scale: prediction rate over corruption rate, by which the paper scales the
-            learning rate; `eesmm pretrain` does.
+        learning_rate_scale: prediction rate over corruption rate, by which the paper scales it.
     """
 
+    encodes_visible = True
+
     def __init__(
-        self,
-        backbone,
-        mask_ratio=0.6,
-        num_views=2,
-        block_size=None,
-        prediction_ratio=1.0,
-        target="hog",
-        hog_cell=None,
-        whitening="cell",
-        theta=1.0,
-        projector_dim=512,
-        decoder_dim=512,
-        decoder_depth=1,
-        decoder_num_heads=16,
-        mask_bank_size=256,
-        seed=None,
-        **kwargs,
-    ):
-        check_choice("target", target, ("hog", "pixels"))
-        check_choice("whitening", whitening, ("cell", "unit"))
+        self, backbone, mask_ratio=0.6, num_views=2, block_size=None, prediction_ratio=1.0,
+        target="hog", hog_cell=None, whitening="cell", theta=1.0, projector_dim=512, decoder_dim=512,
+        decoder_depth=1, decoder_num_heads=16, mask_bank_size=256, seed=None, **kwargs,
+    ):  # fmt: skip
+        super().__init__(backbone, loss_names=("loss_hidden", "loss_visible"), seed=seed, **kwargs)
         stride, channels = backbone.stride, backbone.image_shape[-1]
-        cell = min(8, stride) if hog_cell is None else hog_cell
-        if stride % cell:
-            raise ValueError(f"hog_cell must divide the mask unit's side {stride}, got {cell}.")
+        hog_cell = (
+            min(8, stride) if hog_cell is None else check_whole("hog_cell", hog_cell, 1, stride)
+        )
+        if stride % hog_cell:
+            raise ValueError(f"hog_cell must divide the mask unit's side {stride}, got {hog_cell}.")
         if block_size is None:
             block_size = masking.default_block_size(backbone.grid, stride)
-        dims = (stride // cell) ** 2 * channels * 9 if target == "hog" else stride**2 * channels
-        super().__init__(
-            backbone, mask_ratio, num_views=num_views, block_size=block_size,
-            prediction_ratio=prediction_ratio, decoder_dim=decoder_dim, decoder_depth=decoder_depth,
-            decoder_num_heads=decoder_num_heads, mask_bank_size=mask_bank_size, output_dim=dims,
-            loss_names=("loss_hidden", "loss_visible"), seed=seed, **kwargs,
+        self.mask_ratio, self.num_views, self.block_size = mask_ratio, num_views, block_size
+        self.prediction_ratio, self.hog_cell = prediction_ratio, hog_cell
+        self.target = check_choice("target", target, ("hog", "pixels"))
+        self.whitening = check_choice("whitening", whitening, ("cell", "unit"))
+        self.theta = check_number("theta", theta, 0)
+        self.projector_dim = check_whole("projector_dim", projector_dim, 1, MAX_WIDTH)
+        self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
+        self.decoder_num_heads, self.mask_bank_size = decoder_num_heads, mask_bank_size
+        self.hog = HOGTarget(stride, channels, hog_cell, whitening) if target == "hog" else None
+        self.masking = MaskBank.of(
+            backbone, mask_ratio, size=mask_bank_size, seed=self.seed, num_views=num_views,
+            prediction_ratio=prediction_ratio, block_size=block_size,
         )  # fmt: skip
-        if theta < 0:
-            raise ValueError(f"theta must not be negative, got {theta}.")
-        self.target, self.hog_cell, self.theta = target, cell, theta
-        self.whitening = whitening
-        self.projector_dim, self.prediction_ratio = projector_dim, prediction_ratio
+        size = self.hog.size if self.hog else backbone.unit_pixels
+        self.decoder = TransformerDecoder.of(
+            backbone, decoder_dim, decoder_depth, decoder_num_heads, output_dim=size
+        )
         self.projector = None
         if theta:
-            self.projector = MLPProjector(projector_dim, dims, name="projector")
+            self.projector = MLPProjector(projector_dim, size, name="projector")
             self.projector.build((None, None, backbone.num_features))
-        self.learning_rate_scale = self.sampler.prediction_rate / mask_ratio
+        self.learning_rate_scale = self.masking.sampler.prediction_rate / mask_ratio
         self.built = True
 
-    def view(self, images, mask, visible, training):
+    def view(self, images, mask, training):
         """One masked view: images -> encode (visible) -> decode the hidden, project the visible.
 
         Returns:
-            dict; N units of P pixels and D target numbers, the visible V first in `order (N,)`:
-            `prediction (B, N - V, D)`; `visible_prediction (B, V, D)`, if theta is not 0; `target
-            (B, N, D)`, not whitened, and `units (B, N, P)`, normalised pixels, both in `order`.
+            dict; N units of P pixels and D target numbers: `prediction (B, N - V, D)`;
+            `visible_prediction (B, V, D)`, if theta is not 0; `target (B, N, D)`, not whitened;
+            `units (B, N, P)`, normalised pixels; `mask`.
         """
-        order, backbone = mask["order"], self.backbone
+        backbone = self.backbone
         pixels = backbone.normalization(images)
-        units = take_units(images_to_units(pixels, backbone.stride), order)
-        latent = backbone.encode_visible(units[:, :visible], mask["plan"], training=training)
-        prediction = self.decoder(latent, order=order, first_scored=visible, training=training)
-        outputs = {
-            "prediction": ops.cast(prediction, "float32"),
-            "units": units,
-            "target": units,
-            "order": order,
-        }
-        if self.target == "hog":
-            # Gradients of pixels 0..255; what was subtracted from them does not matter.
-            raw = pixels * (255.0 * ops.convert_to_tensor(backbone.std, "float32"))
-            features = units_hog(raw, backbone.stride, self.hog_cell)
-            outputs["target"] = take_units(features, order)
+        units = images_to_units(pixels, backbone.stride)
+        visible = take_units(units, mask.visible)
+        latent = backbone.encode_visible(visible, plan=mask.plan, training=training)
+        prediction = self.decoder(
+            latent, visible=mask.visible, scored=mask.scored, training=training
+        )
+        target = self.hog.features(pixels, backbone.std) if self.hog else units
+        view = {"prediction": prediction, "target": target, "units": units, "mask": mask}
         if self.projector:
-            latent = latent[:, latent.shape[1] - visible :]
-            projected = self.projector(latent)
-            outputs["visible_prediction"] = ops.cast(projected, "float32")
-        return outputs
+            projected = self.projector(latent[:, backbone.num_prefix_tokens :])
+            view["visible_prediction"] = ops.cast(projected, "float32")
+        return view
 
-    def view_loss(self, outputs):
+    def view_loss(self, view):
         """MSE on hidden units plus theta times smooth L1 (beta 2) on visible ones."""
-        hidden = outputs["prediction"].shape[1]
-        mean, scale = self._statistics(outputs["target"])
-        target = (outputs["target"] - mean) / scale
-        first = target.shape[1] - hidden
-        of_hidden = ops.mean(losses.unit_errors(outputs["prediction"], target[:, first:]))
+        mask, whiten = view["mask"], self.hog or PixelTarget()
+        hidden = whiten(take_units(view["target"], mask.scored))
+        of_hidden = ops.mean(losses.unit_errors(view["prediction"], hidden))
         of_visible = ops.zeros_like(of_hidden)
         if self.projector:
-            residual = outputs["visible_prediction"] - target[:, :first]
-            of_visible = ops.mean(losses.smooth_l1(residual, beta=2.0))
+            visible = whiten(take_units(view["target"], mask.visible))
+            of_visible = ops.mean(losses.smooth_l1(view["visible_prediction"] - visible, beta=2.0))
         total = of_hidden + self.theta * of_visible
         return total, {"loss_hidden": of_hidden, "loss_visible": of_visible}
 
-    def _statistics(self, target):
-        if self.target == "hog" and self.whitening == "cell":
-            return losses.cell_statistics(target)
-        return losses.unit_statistics(target)
+    def view_pictures(self, view):
+        """`originals`, `masked`, `reconstructions`, and of HOG `target` too: `(B, H, W, C)` each."""
+        units, target, mask = view["units"], view["target"], view["mask"]
+        hidden = ops.expand_dims(mask.hidden, -1)
+        mean, scale = (self.hog or PixelTarget()).statistics(take_units(target, mask.scored))
+        predicted = put_units(view["prediction"] * scale + mean, mask.scored, units.shape[1])
+        predicted = target * (1 - hidden) + predicted * hidden
+        originals, masked = self.to_pixels(units), self.to_pixels(units * (1 - hidden))
+        pictures = {"originals": originals, "masked": masked}
+        if self.hog is None:
+            return {**pictures, "reconstructions": self.to_pixels(predicted)}
+        target, predicted = self.hog.pictures(target, predicted, self.backbone.grid)
+        return {**pictures, "target": target, "reconstructions": predicted}
 
-    def view_pictures(self, outputs):
-        """`originals`, `masked`, `target` and `reconstructions`, each `(B, H, W, C)`.
-
-        HOG features are shown as the strength of the gradients in each cell, in grey.
-        """
-        units, order, target = outputs["units"], outputs["order"], outputs["target"]
-        visible = units.shape[1] - outputs["prediction"].shape[1]
-        mean, scale = self._statistics(target[:, visible:])
-        hidden = outputs["prediction"] * scale + mean
-        predicted = ops.concatenate([target[:, :visible], hidden], axis=1)
-        grey = ops.zeros_like(units[:, visible:])
-        pictures = {
-            "originals": self.ordered_pixels(units, order),
-            "masked": self.ordered_pixels(
-                ops.concatenate([units[:, :visible], grey], axis=1), order
-            ),
-        }
-        if self.target == "pixels":
-            return {**pictures, "reconstructions": self.ordered_pixels(predicted, order)}
-        brightest = ops.max(self._strength(target, order), axis=(1, 2, 3), keepdims=True)
-        for name, features in (("target", target), ("reconstructions", predicted)):
-            strength = self._strength(features, order) / ops.maximum(brightest, 1e-6)
-            pictures[name] = ops.clip(strength, 0.0, 1.0) * 255.0
-        return pictures
-
-    def _strength(self, features, order):
-        """Sum over orientations and channels of HOG features as an image `(B, H, W, C)`."""
-        features = take_units(features, ops.argsort(order, axis=-1))
-        rows, cols = self.backbone.grid
-        side, cell = self.backbone.stride // self.hog_cell, self.hog_cell
-        x = ops.reshape(features, (-1, rows, cols, side, side, features.shape[-1] // side**2))
-        x = ops.transpose(ops.sum(x, axis=-1), (0, 1, 3, 2, 4))
-        x = ops.reshape(x, (-1, rows * side, cols * side, 1))
-        x = ops.repeat(ops.repeat(x, cell, axis=1), cell, axis=2)
-        return ops.repeat(x, self.backbone.image_shape[-1], axis=3)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "target": self.target,
-            "hog_cell": self.hog_cell,
-            "whitening": self.whitening,
-            "theta": self.theta,
-            "prediction_ratio": self.prediction_ratio,
-            "projector_dim": self.projector_dim,
-        }
+    def head_macs(self, visible, scored):
+        projector = self.projector.macs(self.backbone.num_features) if self.projector else 0
+        return super().head_macs(visible, scored) + visible * projector

@@ -1,10 +1,13 @@
 import keras
 
-from eesmm_keras.methods._visible import MaskedAutoencoder
+from eesmm_keras.decoders.transformer import TransformerDecoder
+from eesmm_keras.layers.masking.bank import MaskBank
+from eesmm_keras.methods.hidden_pixels import HiddenPixels
+from eesmm_keras.ops.patches import take_units
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class GreenMIM(MaskedAutoencoder):
+class GreenMIM(HiddenPixels):
     """Masked image modelling on visible tokens only (Huang et al., 2022, GreenMIM).
 
     One mask for the whole batch, an encoder that sees visible units only (uneven windows packed
@@ -27,26 +30,39 @@ class GreenMIM(MaskedAutoencoder):
         num_views: masked views of each image in a step, hidden sets disjoint (DMJD).
         block_size: units are hidden in squares of this side.
         seed: int; None draws one.
+
+    Raises:
+        ValueError: an argument of the wrong kind or out of range.
     """
 
+    encodes_visible = True
+    # An earlier release had a seed generator here that nothing used.
+    former_state = (0,)
+
     def __init__(
-        self,
-        backbone,
-        mask_ratio=0.75,
-        norm_pixels=True,
-        decoder_dim=512,
-        decoder_depth=1,
-        decoder_num_heads=16,
-        loss="mse",
-        mask_bank_size=256,
-        num_views=1,
-        block_size=1,
-        seed=None,
+        self, backbone, mask_ratio=0.75, norm_pixels=True, decoder_dim=512, decoder_depth=1,
+        decoder_num_heads=16, loss="mse", mask_bank_size=256, num_views=1, block_size=1, seed=None,
         **kwargs,
-    ):
-        super().__init__(
-            backbone, mask_ratio, mask_sharing="batch", norm_pixels=norm_pixels, loss=loss,
-            num_views=num_views, block_size=block_size, decoder_dim=decoder_dim,
-            decoder_depth=decoder_depth, decoder_num_heads=decoder_num_heads,
-            mask_bank_size=mask_bank_size, seed=seed, **kwargs,
+    ):  # fmt: skip
+        super().__init__(backbone, norm_pixels=norm_pixels, loss=loss, seed=seed, **kwargs)
+        self.mask_ratio, self.num_views, self.block_size = mask_ratio, num_views, block_size
+        self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
+        self.decoder_num_heads, self.mask_bank_size = decoder_num_heads, mask_bank_size
+        self.masking = MaskBank.of(
+            backbone, mask_ratio, size=mask_bank_size, seed=self.seed, num_views=num_views,
+            block_size=block_size,
         )  # fmt: skip
+        self.decoder = TransformerDecoder.of(
+            backbone, decoder_dim, decoder_depth, decoder_num_heads
+        )
+        self.built = True
+
+    def view(self, images, mask, training):
+        """One masked view: images -> units -> encode (visible) -> decode; see `HiddenPixels`."""
+        units = self.backbone.units_of(images)
+        visible = take_units(units, mask.visible)
+        latent = self.backbone.encode_visible(visible, plan=mask.plan, training=training)
+        prediction = self.decoder(
+            latent, visible=mask.visible, scored=mask.scored, training=training
+        )
+        return {"prediction": prediction, "units": units, "mask": mask}

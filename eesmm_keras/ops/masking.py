@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eesmm_keras.checks import MAX_VIEWS, check_number, check_whole
+
 
 def num_hidden(num_units, mask_ratio, rounding="up"):
     """Number of hidden units: `mask_ratio * num_units` rounded "up" or "down".
@@ -13,6 +15,7 @@ def num_hidden(num_units, mask_ratio, rounding="up"):
     Raises:
         ValueError: if nothing would be hidden or nothing would stay visible.
     """
+    check_number("mask_ratio", mask_ratio)
     # 1e-9: 0.6 * 5 may be a hair off 3.
     wanted = num_units * mask_ratio
     shift = {"up": 1 - 1e-9, "down": 1e-9}[rounding]
@@ -116,13 +119,14 @@ class MaskSampler:
 
     def __post_init__(self):
         rows, cols = self.grid
-        if self.block_size < 1 or rows % self.block_size or cols % self.block_size:
+        check_whole("block_size", self.block_size, 1, max(rows, cols))
+        check_whole("num_views", self.num_views, 1, MAX_VIEWS)
+        check_number("prediction_ratio", self.prediction_ratio)
+        if rows % self.block_size or cols % self.block_size:
             raise ValueError(
                 f"block_size must divide the {rows}x{cols} mask units, got {self.block_size}."
             )
         num_hidden(self._blocks, self.mask_ratio)
-        if self.num_views < 1:
-            raise ValueError(f"num_views must be at least 1, got {self.num_views}.")
         if not self.mask_ratio <= self.prediction_ratio <= 1:
             raise ValueError(
                 f"prediction_ratio must lie between mask_ratio={self.mask_ratio} and 1, got "

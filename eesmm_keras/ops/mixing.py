@@ -3,7 +3,8 @@
 import numpy as np
 from keras import ops
 
-from eesmm_keras.parallel import draw_rows
+from eesmm_keras.checks import check_list, check_number
+from eesmm_keras.parallel import device_parts, draw_rows
 
 
 def check_mix_weights(mix_weights, num_mixed):
@@ -15,13 +16,33 @@ def check_mix_weights(mix_weights, num_mixed):
     """
     if mix_weights is None:
         return (1.0 / num_mixed,) * num_mixed
-    weights = tuple(float(weight) for weight in mix_weights)
+    weights = check_list("mix_weights", mix_weights)
+    weights = tuple(float(check_number("mix_weights", weight)) for weight in weights)
     if len(weights) != num_mixed or min(weights) <= 0 or abs(sum(weights) - 1) > 1e-6:
         raise ValueError(
             f"mix_weights needs num_mixed={num_mixed} positive numbers that sum to 1, "
             f"got {tuple(mix_weights)}."
         )
     return weights
+
+
+def check_loss_weights(loss_weights, num_mixed):
+    """Weights of the mixed loss and of each source's as a tuple of floats; None gives ones.
+
+    Raises:
+        ValueError: if there are not `1 + num_mixed` of them, one is negative, or all are zero.
+    """
+    if loss_weights is None:
+        return (1.0,) * (num_mixed + 1)
+    weights = tuple(
+        check_number("loss_weights", w) for w in check_list("loss_weights", loss_weights)
+    )
+    if len(weights) != num_mixed + 1 or min(weights) < 0 or max(weights) == 0:
+        raise ValueError(
+            f"loss_weights needs {num_mixed + 1} numbers >= 0 for num_mixed={num_mixed} (the mix, "
+            f"then each source), not all zero; got {weights}."
+        )
+    return tuple(float(weight) for weight in weights)
 
 
 def group_images(images, num_mixed):
@@ -130,3 +151,65 @@ def two_views(images, seeds, even):
         shift = uniform(-0.5, 0.5, 2) * (1 - side)[:, None]
         second = affine_views(images, zero, side, shift)
     return (first + second) / 2
+
+
+def partners(x, kind):
+    """The partner of every image of a batch `(B, ...)` (MixMIM), within each device's part of it.
+
+    Args:
+        kind: "next", "reversed" or "pair", see `MixMIM`.
+    """
+    if kind == "pair":
+        rows = ops.shape(x)[0]
+        partner = ops.bitwise_xor(ops.arange(rows, dtype="int32"), 1)
+        return ops.take(x, ops.where(partner < rows, partner, 0), axis=0)
+    count = device_parts(x.shape[0]) if x.shape[0] else 1
+    grouped = ops.reshape(x, (count, -1, *x.shape[1:]))
+    turned = ops.flip(grouped, axis=1) if kind == "reversed" else ops.roll(grouped, -1, axis=1)
+    return ops.reshape(turned, (-1, *x.shape[1:]))
+
+
+class ImageMixer:
+    """Images of a batch as the sources of mixes.
+
+    Args:
+        weights: the n lambdas. mixing: "mean", or "views": each source is the average of two views.
+        unmixed_share: share of the mixes that hold one image alone while training.
+        seeds: `keras.random.SeedGenerator`.
+    """
+
+    def __init__(self, weights, mixing, unmixed_share, seeds):
+        self.weights, self.mixing = weights, mixing
+        self.unmixed_share, self.seeds = unmixed_share, seeds
+
+    def sources(self, images, training):
+        """`(B, H, W, C)` -> the sources of M = ceil(B / n) mixes, float32 `(M, n, H, W, C)`."""
+        count = len(self.weights)
+        sources = group_images(ops.cast(images, "float32"), count)
+        if training and self.unmixed_share:
+            sources = leave_some_unmixed(sources, self.unmixed_share, self.seeds)
+        if self.mixing == "mean":
+            return sources
+        views = [two_views(sources[:, k], self.seeds, even=k % 2 == 0) for k in range(count)]
+        return ops.stack(views, axis=1)
+
+    def mix(self, sources):
+        """`(M, n, ...)` -> `(M, ...)`."""
+        return mix(sources, self.weights)
+
+    def whole_mixes(self, images, mixed):
+        """`(M,)` ones, or zeros if the batch was too small to mix (known at run time only).
+
+        Raises:
+            ValueError: the batch is known to be too small.
+        """
+        batch, count = images.shape[0], len(self.weights)
+        ones = ops.ones_like(mixed[:, 0, 0])
+        if batch is None:
+            return ones * ops.cast(ops.shape(images)[0] >= count, "float32")
+        if batch < count:
+            raise ValueError(
+                f"A batch of {batch} images cannot be mixed by num_mixed={count}. Use larger "
+                "batches, or drop the remainder of the dataset."
+            )
+        return ones

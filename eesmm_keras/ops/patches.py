@@ -82,3 +82,16 @@ def units_to_nested_patches(units, unit_size, patch_size):
     x = ops.reshape(x, (-1, count, side * side, patch_size * patch_size * channels))
     x = ops.take(x, rows * side + cols, axis=2)
     return ops.reshape(x, (-1, count * side * side, patch_size * patch_size * channels))
+
+
+def take_units(units, places):
+    """Some units of each image: `(..., N, P)` and places `(K,)`, or `(B, K)`, one row an image."""
+    if len(places.shape) == 1:
+        return ops.take(units, places, axis=-2)
+    return ops.take_along_axis(units, places[:, :, None], axis=1)
+
+
+def put_units(units, places, count):
+    """Units `(..., K, P)` at their places `(K,)` or `(B, K)` among `count`; zeros elsewhere."""
+    where = ops.one_hot(places, count, dtype="float32")
+    return ops.matmul(ops.swapaxes(where, -1, -2), units)

@@ -183,12 +183,11 @@ class Probe(keras.callbacks.Callback):
 
 
 class RefreshMasks(keras.callbacks.Callback):
-    """Draws new masks for every epoch, for methods with a mask bank."""
+    """Tells the masking that an epoch begins: a mask bank draws its masks anew."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        bank = getattr(self.model, "mask_bank", None)
-        if bank is not None:
-            bank.refresh(epoch)
+        if self.model.masking is not None:
+            self.model.masking.refresh(epoch)
 
 
 def run_callbacks(folder, plan, position, extra=()):

@@ -28,7 +28,7 @@ def model_state(model):
 
     Left out are those that follow from the configuration (`derived_variables` of the model).
     """
-    derived = {id(variable) for variable in getattr(model, "derived_variables", ())}
+    derived = {id(variable) for variable in model.derived_variables}
     return {
         f"{group}/{number:05d}": variable
         for group, variables in (
@@ -164,21 +164,44 @@ def _places(model, state, names):
     """Dict from a variable's name in `state` to its name in a file; None: it is of another model."""
     if names == state.keys():
         return {name: name for name in names}
-    # With loss scaling, earlier releases wrote the first checkpoint before the scale's two variables
-    # were made, and the later ones with two of the inner optimizer's made twice: the last two count.
-    mine, there = (sorted(n for n in some if n.startswith("optimizer/")) for some in (state, names))
+    places = {}
+    for group, pair in (("model", _without_former), ("optimizer", _of_loss_scaling)):
+        mine, there = (
+            sorted(n for n in some if n.startswith(f"{group}/")) for some in (state, names)
+        )
+        pairs = zip(mine, there, strict=True) if mine == there else pair(model, mine, there)
+        if pairs is None:
+            return None
+        places.update(pairs)
+    rest = [name for name in state if name.startswith("metrics/")]
+    known = ("model/", "optimizer/")
+    if set(rest) != {name for name in names if not name.startswith(known)}:
+        return None
+    return {**places, **{name: name for name in rest}}
+
+
+def _without_former(model, mine, there):
+    """Pairs of names for a checkpoint that holds what an earlier release's model had, or None."""
+    former = {f"model/{number:05d}" for number in model.former_state}
+    kept = [name for name in there if name not in former]
+    return zip(mine, kept, strict=True) if len(kept) == len(mine) else None
+
+
+def _of_loss_scaling(model, mine, there):
+    """Pairs of names for an earlier release's optimizer with loss scaling, or None.
+
+    It wrote the first checkpoint before the scale's two variables were made, and the later ones with two
+    of the inner optimizer's made twice: the last two count.
+    """
     inner = getattr(model.optimizer, "inner_optimizer", None)
-    if inner is None or state.keys() - set(mine) != names - set(there):
+    if inner is None:
         return None
     own = len(mine) - len(inner.variables)
     if len(there) == len(mine) - 2:
-        mine = [*mine[: own - 2], *mine[own:]]
-    elif len(there) == len(mine) + 2:
-        there = [*there[:-4], *there[-2:]]
-    else:
-        return None
-    rest = state.keys() - {n for n in state if n.startswith("optimizer/")}
-    return {**{name: name for name in rest}, **dict(zip(mine, there, strict=True))}
+        return zip([*mine[: own - 2], *mine[own:]], there, strict=True)
+    if len(there) == len(mine) + 2:
+        return zip(mine, [*there[:-4], *there[-2:]], strict=True)
+    return None
 
 
 def _read_facts(archive, path):

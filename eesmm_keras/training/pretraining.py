@@ -185,9 +185,9 @@ def build_method(settings, backbone):
 
 def batch_rule(settings):
     """What the settings' method wants of a batch: keyword arguments of `BatchPlan.make`."""
-    method = methods.get(settings.method)
     arguments = {**method_arguments(settings.method), **settings.method_args}
-    return {"group": method.images_in_sample(arguments), "least": method.smallest_batch}
+    rule = methods.get(settings.method).batch_rule(arguments)
+    return {"group": rule.images_per_sample, "least": rule.smallest_batch}
 
 
 def _open_probe_sources(settings):

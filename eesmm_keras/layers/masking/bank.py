@@ -4,14 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.ops.masking import unit_order
+from eesmm_keras.checks import MAX_MASKS, check_whole
+from eesmm_keras.layers.masking.mask import Mask
+from eesmm_keras.layers.masking.masking import Masking
+from eesmm_keras.ops.masking import MaskSampler, unit_order
 
 # Masks from which the group sizes are chosen.
 _EXAMPLES = 128
 
 
-@keras.saving.register_keras_serializable(package="eesmm_keras")
-class MaskBank(keras.layers.Layer):
+class MaskBank(Masking, keras.layers.Layer):
     """Random masks with their attention groups, planned on the host, picked inside the graph.
 
     The bank holds `size` masks as integer weights of fixed shape; a step takes one by a random
@@ -24,23 +26,32 @@ class MaskBank(keras.layers.Layer):
         sampler: draws the masks of a step, see `ops.masking.MaskSampler`.
         size: number of draws that the bank holds.
         seed: int; masks and picks follow from it.
-
-    `draw()` returns a list with one dict of tensors a view, its masks with their plan:
-        `hidden (num_masks, N)` float32, 1 = hidden; `order (N,)`, visible units first; `plan`, the
-        groups of every stage (see `GroupPlanner.plan`).
     """
 
     def __init__(self, make_planner, sampler, size=256, seed=0, **kwargs):
         super().__init__(**kwargs)
+        check_whole("mask_bank_size", size, 1, MAX_MASKS)
         self._make_planner, self.sampler = make_planner, sampler
         self.size, self.seed = size, seed
-        self.num_units, self.num_visible = sampler.num_units, sampler.num_visible
+        self.num_units, self.num_views = sampler.num_units, sampler.num_views
+        self.num_visible = sampler.num_visible
         rng = np.random.default_rng((seed, 0))
         draws = [sampler(rng) for _ in range(min(size, _EXAMPLES))]
         self._planner = make_planner(
             [unit_order(hidden)[0][: self.num_visible] for views in draws for hidden in views]
         )
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.build()
+
+    @classmethod
+    def of(cls, backbone, mask_ratio, size, seed, **sampling):
+        """The bank for an encoder; `sampling`: other arguments of `MaskSampler`."""
+        sampler = MaskSampler(grid=tuple(backbone.grid), mask_ratio=mask_ratio, **sampling)
+        return cls(backbone.planner, sampler, size=size, seed=seed, name="mask_bank")
+
+    @property
+    def derived_variables(self):
+        return (self.table,)
 
     def build(self, input_shape=None):
         entries, table = self._make(epoch=0)
@@ -57,7 +68,7 @@ class MaskBank(keras.layers.Layer):
         rng = np.random.default_rng((self.seed, 1, epoch))
         entries = []
         while len(entries) < self.size:
-            views = [self.plan(hidden, self._planner) for hidden in self.sampler(rng)]
+            views = [self._plan(hidden, self._planner) for hidden in self.sampler(rng)]
             # The few masks that need more groups than planned are drawn again.
             if None not in views:
                 entries.append(views)
@@ -71,7 +82,7 @@ class MaskBank(keras.layers.Layer):
         """Fill the bank with the masks of another epoch."""
         self.table.assign(self._make(epoch)[1])
 
-    def plan(self, hidden, planner=None):
+    def _plan(self, hidden, planner=None):
         """One view's entry for a mask of the caller's choice, planned on the host.
 
         Args:
@@ -100,8 +111,7 @@ class MaskBank(keras.layers.Layer):
             return None
         return {"hidden": hidden.astype("int32"), "order": order.astype("int32"), "plan": plan}
 
-    def draw(self):
-        """The masks of a step with their plans: see the class."""
+    def draw(self, batch):
         pick = keras.random.randint((), 0, self.size, seed=self.seed_generator)
         row, start, arrays = ops.take(self.table, pick, axis=0), 0, []
         for shape in self._shapes:
@@ -109,7 +119,24 @@ class MaskBank(keras.layers.Layer):
             arrays.append(ops.reshape(row[start:stop], shape))
             start = stop
         views = keras.tree.pack_sequence_as(self._template, arrays)
-        return [{**view, "hidden": ops.cast(view["hidden"], "float32")} for view in views]
+        return [self._mask(view, self.num_visible) for view in views]
+
+    def given(self, hidden, batch):
+        views = self.rows(hidden)
+        return [self._mask(self._plan(view), unit_order(view)[1]) for view in views]
+
+    def sample(self, seed):
+        return self.sampler(np.random.default_rng(seed)).reshape(-1, self.num_units)
+
+    def _mask(self, entry, visible):
+        order, together = entry["order"], self.sampler.num_masks == 1
+        return Mask(
+            visible=order[:visible],
+            # Under independent masks an encoded unit is still hidden in some source.
+            scored=order[visible:] if together else order,
+            hidden=ops.cast(entry["hidden"], "float32"),
+            plan=entry["plan"],
+        )
 
     def save_own_variables(self, store):
         """Nothing: the masks follow from the configuration."""

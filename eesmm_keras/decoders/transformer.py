@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from eesmm_keras.checks import check_transformer
+from eesmm_keras.layers.masking.mask import units_in_order
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.positions import sincos_positions
 
@@ -20,9 +22,9 @@ class TransformerDecoder(keras.layers.Layer):
         dim, depth, num_heads, mlp_ratio: of the transformer blocks.
         num_prefix: tokens that come before the visible ones (a class token); they get no position.
 
-    Call: `latent (B, num_prefix + V, C)`, `order (N,)` or `(B, N)` with the visible units first, and
-        `first_scored`: the head runs on the places `order[first_scored:]` only. Returns
-        `(B, N - first_scored, output_dim)`.
+    Call: `latent (B, num_prefix + V, C)`, and the `visible` and `scored` units of a
+        `layers.masking.mask.Mask`: the head runs on the scored ones only. Returns float32
+        `(B, S, output_dim)`.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class TransformerDecoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_transformer(dim, depth, num_heads, mlp_ratio, prefix="decoder_")
         self.grid, self.output_dim, self.num_prefix = tuple(grid), output_dim, num_prefix
         self.dim, self.depth, self.num_heads, self.mlp_ratio = dim, depth, num_heads, mlp_ratio
         shared = {"dtype": self.dtype_policy}
@@ -44,11 +47,23 @@ class TransformerDecoder(keras.layers.Layer):
         self.positions = sincos_positions(self.grid, dim)
         self.embed = keras.layers.Dense(dim, kernel_initializer=init(), name="embed", **shared)
         self.blocks = [
-            TransformerBlock(dim, num_heads, mlp_ratio, name=f"block_{number}", **shared)
+            TransformerBlock(
+                dim=dim, num_heads=num_heads, mlp_ratio=mlp_ratio, name=f"block_{number}", **shared
+            )
             for number in range(depth)
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **shared)
         self.head = keras.layers.Dense(output_dim, kernel_initializer=init(), name="head", **shared)
+
+    @classmethod
+    def of(cls, backbone, dim, depth, num_heads, output_dim=None):
+        """The decoder for an encoder's tokens, built; `output_dim` None: a unit's pixels."""
+        decoder = cls(
+            grid=backbone.grid, output_dim=output_dim or backbone.unit_pixels, dim=dim, depth=depth,
+            num_heads=num_heads, num_prefix=backbone.num_prefix_tokens, name="decoder",
+        )  # fmt: skip
+        decoder.build((None, None, backbone.num_features))
+        return decoder
 
     def build(self, input_shape):
         self.mask_token = self.add_weight(
@@ -63,10 +78,11 @@ class TransformerDecoder(keras.layers.Layer):
         self.norm.build(tokens)
         self.head.build(tokens)
 
-    def call(self, latent, order, first_scored, training=None):
+    def call(self, latent, visible, scored, training=None):
         x = self.embed(latent)
-        prefix = self.num_prefix
-        missing = self.grid[0] * self.grid[1] - (latent.shape[1] - prefix)
+        prefix, count = self.num_prefix, self.grid[0] * self.grid[1]
+        order = units_in_order(visible, scored, count)
+        missing = count - (latent.shape[1] - prefix)
         token = ops.cast(self.mask_token, x.dtype)
         token = ops.broadcast_to(token, (ops.shape(x)[0], missing, self.dim))
         positions = ops.take(ops.convert_to_tensor(self.positions), order, axis=0)
@@ -77,7 +93,15 @@ class TransformerDecoder(keras.layers.Layer):
         x = ops.concatenate([x, token], axis=1) + positions
         for block in self.blocks:
             x = block(x, training=training)
-        return self.head(self.norm(x[:, prefix + first_scored :]))
+        x = self.head(self.norm(x[:, prefix + count - scored.shape[-1] :]))
+        return ops.cast(x, "float32")
+
+    def macs(self, num_features, visible, scored):
+        """Multiply-accumulates for one sample: `visible` tokens in, `scored` units predicted."""
+        tokens = self.grid[0] * self.grid[1]
+        block = tokens * self.dim**2 * (4 + 2 * self.mlp_ratio) + 2 * tokens**2 * self.dim
+        total = visible * num_features * self.dim + self.depth * block
+        return int(total) + scored * self.dim * self.output_dim
 
     def get_config(self):
         return {
