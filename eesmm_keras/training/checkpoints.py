@@ -190,8 +190,8 @@ def _without_former(model, mine, there):
 def _of_loss_scaling(model, mine, there):
     """Pairs of names for an earlier release's optimizer with loss scaling, or None.
 
-    It wrote the first checkpoint before the scale's two variables were made, and the later ones with two
-    of the inner optimizer's made twice: the last two count.
+    It wrote the first checkpoint before the scale's two variables were made, and the later ones with
+    two of the inner optimizer's made twice: the last two count.
     """
     inner = getattr(model.optimizer, "inner_optimizer", None)
     if inner is None:
