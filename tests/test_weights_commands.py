@@ -12,6 +12,7 @@ from eesmm_keras import ImageClassifier, SimMIM, load_model, load_weights_from
 from eesmm_keras.converters.importing import build_encoder
 from eesmm_keras.converters.recognition import open_weights
 from eesmm_keras.errors import UserError
+from eesmm_keras.training.evaluating import evaluate
 from eesmm_keras.training.finetuning import finetune
 from eesmm_keras.training.pretraining import pretrain
 from eesmm_keras.training.settings import resolve
@@ -88,6 +89,24 @@ def test_a_classifier_is_evaluated_and_exported_as_it_is():
     np.testing.assert_allclose(to_numpy(model(made["images"])), made["logits"], atol=1e-4)
     assert "100.0% of the encoder's numbers" in said[0]
     assert type(load_checked(str(FOREIGN / "mae_official.safetensors"))).__name__ == "ViTBackbone"
+
+
+def test_an_encoder_of_images_that_are_not_square_is_told_before_anything_is_read_or_written(
+    tmp_path,
+):
+    where = str(FOREIGN / "keras_hub_vit")
+    for run in (
+        lambda: evaluate("digits", where, "knn"),
+        lambda: finetune(resolve("finetune", options={**STILL, "weights": where, **out}), print),
+        lambda: pretrain(
+            resolve("pretrain", options={**STILL, "method": "mae", "init_from": where, **out}),
+            print,
+        ),
+    ):
+        out = {"out": str(tmp_path / "run")}
+        with pytest.raises(UserError, match="takes images of 24x16 pixels"):
+            run()
+        assert not (tmp_path / "run").exists()
 
 
 def test_our_own_decoder_comes_along():

@@ -5,8 +5,10 @@ Pickles (`.bin`, `.pth`, `.pt`, `.ckpt`) go through `torch.load(weights_only=Tru
 """
 
 import json
+import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -145,11 +147,29 @@ def _dotted(name):
     return name.removeprefix("/layers/").replace("/vars/", "/").strip("/").replace("/", ".")
 
 
-class _Settings(dict):
-    """Stands for classes of settings that training scripts put beside their weights."""
+class _Nothing:
+    """Stands for what training scripts put beside their weights, whatever a file says of it."""
+
+    def __init__(self, *args, **kwargs):
+        """Nothing of it is needed."""
 
     def __setstate__(self, state):
         """Nothing of it is needed."""
+
+
+# Settings and numbers that are read as something harmless; torch fills dicts of its own kinds only.
+_STAND_INS = {
+    "argparse.Namespace": _Nothing,
+    "pathlib.PosixPath": _Nothing,
+    "numpy.dtype": _Nothing,
+    "numpy.core.multiarray.scalar": _Nothing,
+    "numpy._core.multiarray.scalar": _Nothing,
+    "yacs.config.CfgNode": OrderedDict,
+    "easydict.EasyDict": OrderedDict,
+    "pytorch_lightning.utilities.parsing.AttributeDict": OrderedDict,
+    "lightning_fabric.utilities.data.AttributeDict": OrderedDict,
+    "lightning.fabric.utilities.data.AttributeDict": OrderedDict,
+}
 
 
 def _read_pickle(path):
@@ -163,7 +183,7 @@ def _read_pickle(path):
     with open(path, "rb") as file:
         if file.read(64).startswith(b"version https://git-lfs"):
             raise _damaged(path, "it is a pointer of Git LFS, not the file itself")
-    known = [(_Settings, name) for name in ("argparse.Namespace", "yacs.config.CfgNode")]
+    known = [(kind, name) for name, kind in _STAND_INS.items()]
     try:
         with torch.serialization.safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -172,27 +192,18 @@ def _read_pickle(path):
             )
     except Exception as error:  # torch raises many kinds, all meaning the same to the user.
         text = str(error)
-        if "Unsupported" in text or "weights_only" in text.lower():
+        blamed = re.search(r"GLOBAL ([\w.]+)", text)
+        if blamed:
             raise UserError(
-                f"{path} holds more than weights: {_blamed(text)}. Such files can run code when they "
-                "are read, so this one is refused. Ask its author for .safetensors, or save its "
-                "state_dict alone: torch.save(model.state_dict(), FILE)."
+                f"{path} holds more than weights: {blamed[1]}. Such files can run code when they are "
+                "read, so this one is refused. Ask its author for .safetensors, or save its state_dict "
+                "alone: torch.save(model.state_dict(), FILE)."
             ) from error
-        raise _damaged(
-            path, text.splitlines()[0][:200] if text else type(error).__name__
-        ) from error
+        reason = text.partition("WeightsUnpickler error:")[2] or text or type(error).__name__
+        raise _damaged(path, reason.strip().splitlines()[0][:200]) from error
     containers = {}
     _collect(content, "", containers, depth=0)
     return containers
-
-
-def _blamed(text):
-    """What torch names as unsafe."""
-    for word in text.replace("\n", " ").split():
-        name = word.strip(".,:;'\"`()[]")
-        if "." in name and name.replace(".", "").replace("_", "").isalnum() and "torch" not in name:
-            return name
-    return "objects of classes that are not known"
 
 
 def _collect(node, where, containers, depth):

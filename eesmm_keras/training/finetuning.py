@@ -18,7 +18,7 @@ from eesmm_keras.training.evaluating import scores
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.pretraining import build_backbone, encoder_like
 from eesmm_keras.training.schedules import make_optimizer
-from eesmm_keras.training.weights import load_checked, start_from, weights_of
+from eesmm_keras.training.weights import load_checked, square_side, start_from, weights_of
 
 DEFAULT_TASK = "image_classifier"
 
@@ -81,7 +81,7 @@ class Finetune(Job):
     @property
     def image_size(self):
         """Side of the square images in pixels, once the model is built."""
-        return self.model.backbone.image_shape[0]
+        return square_side(self.model.backbone)
 
     def derived(self):
         return {**super().derived(), "image_size": self.image_size}

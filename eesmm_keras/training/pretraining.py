@@ -14,7 +14,7 @@ from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_ca
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import method_arguments
-from eesmm_keras.training.weights import start_from, weights_of
+from eesmm_keras.training.weights import square_side, start_from, weights_of
 
 # Images in the run's pictures.
 _SHOWN = 8
@@ -84,7 +84,7 @@ class Pretrain(Job):
     @property
     def image_size(self):
         """Side of the square images in pixels, once the encoder is built."""
-        return self.backbone.image_shape[0]
+        return square_side(self.backbone)
 
     def derived(self):
         return {

@@ -98,6 +98,21 @@ def load_weights_from(model, source, channels="mean", tables="bicubic", min_cove
     return import_weights(model, weights_of(source), channels, tables, min_coverage)
 
 
+def square_side(encoder):
+    """Side of an encoder's images in pixels.
+
+    Raises:
+        UserError: they are not square, which is all that commands cut.
+    """
+    height, width, _ = encoder.image_shape
+    if height != width:
+        raise UserError(
+            f"This encoder takes images of {height}x{width} pixels, and commands cut squares. Choose "
+            "--image-size, make it square with encoder.resized(SIDE, SIDE), or feed it from Python."
+        )
+    return height
+
+
 def start_from(model, weights, settings):
     """`import_weights` as the settings of a run say: its `Report`."""
     return import_weights(
