@@ -1,78 +1,73 @@
-"""Options that several commands share."""
+"""Options that several commands share; those of settings come from the settings' declarations."""
 
 import re
 
 import click
 
-DATA_HELP = (
-    "digits (bundled with scikit-learn), a folder of class folders (with or without train/ val/ "
-    "test/), a flat folder of images, or tfds:NAME[:SPLIT]."
-)
-
+from eesmm_keras.cli._types import SettingType
+from eesmm_keras.training.settings.fields import PretrainSettings
 
 SOURCE_KEYS = ("data_dir", "max_image_pixels", "follow_links")
+
+
+def setting_options(cls, only=None, required=()):
+    """Decorator: one option for each setting that is declared with one.
+
+    Args:
+        cls: class of settings.
+        only: names of the settings to take; None: all. required: those that must be given.
+    """
+
+    def decorate(function):
+        for name, field in reversed(cls.model_fields.items()):
+            word = (field.json_schema_extra or {}).get("option")
+            if word is not None and (only is None or name in only):
+                function = _option(cls, name, field, word, name in required)(function)
+        return function
+
+    return decorate
+
+
+def _option(cls, name, field, word, required):
+    flag = "--" + name.replace("_", "-")
+    text = field.description
+    if field.default is not None and field.default != "":
+        default = "no" if field.default is False else field.default
+        text += f" Default: {default}."
+    if word == "":
+        return click.option(f"{flag}/--no{flag[1:]}", default=None, help=text)
+    kind = SettingType(cls, name)
+    return click.option(flag, type=kind, metavar=word, required=required, help=text)
+
+
+def training_options(cls, **which):
+    """Decorator: the options of settings (see `setting_options`), `--recipe` and `--set`."""
+
+    def decorate(function):
+        function = click.option(
+            "--set", "assignments", multiple=True, metavar="KEY=VALUE",
+            help="Any setting (eesmm list settings), or argument of the method; can be repeated.",
+        )(function)  # fmt: skip
+        function = click.option("--recipe", metavar="NAME|FILE", help="Settings to start from.")(
+            function
+        )
+        return setting_options(cls, **which)(function)
+
+    return decorate
+
+
+data_option = setting_options(PretrainSettings, only=("data", "data_dir"), required=("data",))
+# Of every command that reads a folder which need not be trusted.
+source_options = setting_options(PretrainSettings, only=("max_image_pixels", "follow_links"))
 
 
 def names_callback(context, parameter, value):
     """`a, b:weights=[1, 2]` -> `("a", "b:weights=[1, 2]")`, as a click callback."""
     parts = re.split(r",(?![^\[]*\])", value)
-    return tuple(part.strip() for part in parts if part.strip())
-
-
-def data_option(function):
-    function = click.option("--data-dir", help="Where TFDS data sets lie.")(function)
-    return click.option("--data", required=True, metavar="DATA", help=DATA_HELP)(function)
-
-
-def training_options(function):
-    """Options of pretrain and finetune. Their defaults stand in the settings, or in a recipe."""
-    options = [
-        click.option("--out", required=True, metavar="RUN",
-                     help="The run's folder; an unfinished run in it goes on."),
-        click.option("--recipe", metavar="NAME|FILE", help="Settings to start from."),
-        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
-                     help="Any setting, or argument of the method; can be repeated."),
-        click.option("--backbone", metavar="NAME[:KEY=VALUE]", help="See eesmm list backbones."),
-        click.option("--image-size", type=int, metavar="N", help="Pixels; default: the encoder's."),
-        click.option("--epochs", type=int, metavar="N"),
-        click.option("--batch-size", type=int, metavar="N", help="Images a step."),
-        click.option("--accumulate", type=int, metavar="N", help="Steps an update."),
-        click.option("--steps-per-epoch", type=int, metavar="N", help="Default: all images once."),
-        click.option("--min-coverage", type=click.FloatRange(0, 1), metavar="SHARE",
-                     help="Of the encoder's numbers that starting weights must hold. Default: 0.95."),
-        click.option("--gpus", type=int, metavar="N", help="Default: the backend's own device."),
-        click.option("--devices", metavar="cpu:N|gpu:N", help="Devices of each host."),
-        click.option("--coordinator", metavar="HOST:PORT|slurm",
-                     help="Several hosts: where the first one listens; see docs/scaling.md."),
-        click.option("--num-hosts", type=int, metavar="N", help="Processes that train together."),
-        click.option("--host-index", type=int, metavar="I", help="Which one this is, from 0."),
-        click.option("--precision", metavar="P",
-                     help="float32, mixed_bfloat16 or mixed_float16."),
-        click.option("--seed", type=int, metavar="N"),
-        click.option("--checkpoint-every", metavar="N|'M minutes'",
-                     help="Steps, minutes or epochs. Default: 10 minutes."),
-        click.option("--max-bad-steps", type=int, metavar="N",
-                     help="Skipped steps in a row before going back. Default: 10."),
-        click.option("--max-bad-images", type=int, metavar="N",
-                     help="Images that may be unreadable. Default: 1 %, and at least 100."),
-    ]  # fmt: skip
-    function = source_options(function)
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def source_options(function):
-    """Options of every command that reads a folder which need not be trusted."""
-    options = [
-        click.option("--max-image-pixels", type=click.IntRange(min=1), metavar="N",
-                     help="Larger pictures are bad images. Default: Pillow's, 89 million."),
-        click.option("--follow-links/--no-follow-links", default=None,
-                     help="Follow links that lead out of the data folder. Default: no."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+    names = tuple(part.strip() for part in parts if part.strip())
+    if not names:
+        raise click.BadParameter(f"expected names, separated by commas; got {value!r}.")
+    return names
 
 
 def where_from(options):

@@ -1,6 +1,7 @@
 import click
 
 from eesmm_keras.cli._options import names_callback
+from eesmm_keras.cli._types import PATH
 
 
 @click.command("benchmark")
@@ -38,6 +39,7 @@ from eesmm_keras.cli._options import names_callback
 )
 @click.option(
     "--peer",
+    type=PATH,
     metavar="FILE",
     help="Another implementation of the dense step, such as benchmarks/simmim_pytorch.py.",
 )
@@ -49,6 +51,7 @@ from eesmm_keras.cli._options import names_callback
 )
 @click.option(
     "--out",
+    type=PATH,
     default="runs/benchmark",
     show_default=True,
     metavar="DIR",

@@ -1,8 +1,12 @@
 import click
 
+from eesmm_keras.cli._types import PATH
+
 
 @click.command("demo")
-@click.option("--out", default="runs/demo", show_default=True, metavar="DIR", help="New folder.")
+@click.option(
+    "--out", type=PATH, default="runs/demo", show_default=True, metavar="DIR", help="New folder."
+)
 def command(out):
     """Everything once, in minutes: pretrain, fine-tune, evaluate and export on handwritten digits."""
     from eesmm_keras.cli._demo import run_demo

@@ -1,22 +1,20 @@
 import click
 
-from eesmm_keras.cli._options import data_option, settings_from, source_options
+from eesmm_keras.cli._options import settings_from, training_options
+from eesmm_keras.cli._types import PATH
+from eesmm_keras.training.settings import PretrainSettings
+
+_OPTIONS = (
+    "data", "data_dir", "method", "backbone", "image_size", "batch_size", "precision", "out",
+    "max_image_pixels", "follow_links",
+)  # fmt: skip
 
 
 @click.command("doctor")
-@data_option
-@click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
-@click.option("--backbone", metavar="NAME[:KEY=VALUE]", help="See eesmm list backbones.")
-@click.option("--image-size", type=click.IntRange(min=1), help="Default: the encoder's.")
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Images a step.")
-@click.option("--precision", metavar="P", help="float32, mixed_bfloat16 or mixed_float16.")
-@click.option("--recipe", metavar="NAME|FILE", help="Settings to start from.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting.")
-@click.option("--out", metavar="RUN", help="Where the run would be, for the space on the disk.")
-@source_options
+@training_options(PretrainSettings, only=_OPTIONS, required=("data",))
 @click.option("--trial/--no-trial", default=True, show_default=True, help="Try training steps.")
 @click.option("--thorough", is_flag=True, help="Decode every image.")
-@click.option("--list", "bad_list", metavar="FILE", help="Write all bad images there.")
+@click.option("--list", "bad_list", type=PATH, metavar="FILE", help="Write all bad images there.")
 def command(trial, thorough, bad_list, recipe, assignments, **options):
     """Look at images, and at a pre-training on this machine, before it begins.
 

@@ -2,11 +2,14 @@ import click
 
 from eesmm_keras.cli._families import MemberOf
 from eesmm_keras.cli._options import data_option, source_options, where_from
+from eesmm_keras.cli._types import PATH
 
 
 @click.command("evaluate")
 @data_option
-@click.option("--weights", required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md.")
+@click.option(
+    "--weights", type=PATH, required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md."
+)
 @click.option(
     "--mode",
     type=MemberOf("eesmm_keras.evaluation.probes:PROBES", others=("accuracy",)),

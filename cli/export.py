@@ -4,14 +4,19 @@ import click
 
 from eesmm_keras.cli._families import MemberOf
 from eesmm_keras.cli._options import source_options, where_from
+from eesmm_keras.cli._types import PATH
 
 
 @click.command("export")
-@click.option("--weights", required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md.")
+@click.option(
+    "--weights", type=PATH, required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md."
+)
 @click.option(
     "--format", "fmt", type=MemberOf("eesmm_keras.exports.formats:FORMATS"), required=True
 )
-@click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
+@click.option(
+    "--out", type=PATH, required=True, metavar="PATH", help="The file or folder to write."
+)
 @click.option(
     "--no-preprocessing",
     is_flag=True,
@@ -19,8 +24,10 @@ from eesmm_keras.cli._options import source_options, where_from
 )
 @click.option("--features", is_flag=True, help="The encoder alone: pooled vector and pyramid.")
 @click.option("--resize", is_flag=True, help="Take images of any size, resize inside the graph.")
-@click.option("--data", metavar="DATA", help="Real images to compare on. Default: two photographs.")
-@click.option("--data-dir", help="Where TFDS data sets lie.")
+@click.option(
+    "--data", type=PATH, metavar="DATA", help="Real images to compare on. Default: two photographs."
+)
+@click.option("--data-dir", type=PATH, metavar="DIR", help="Where TFDS data sets lie.")
 @source_options
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 def command(weights, fmt, out, no_preprocessing, features, resize, data, overwrite, **options):
@@ -49,9 +56,9 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
 def _samples(path, data, where):
     from eesmm_keras.data.pipeline import load_arrays
     from eesmm_keras.data.sources import open_source
-    from eesmm_keras.training.weights import load_backbone
+    from eesmm_keras.training.weights import load_backbone, square_side
 
-    images, _ = load_arrays(
-        open_source(data, **where), load_backbone(path).image_shape[0], limit=16
-    )
+    backbone = load_backbone(path)
+    square_side(backbone.image_shape, path)
+    images, _ = load_arrays(open_source(data, **where), backbone.image_shape[0], limit=16)
     return images

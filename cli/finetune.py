@@ -1,24 +1,18 @@
 import click
 
 from eesmm_keras.cli._families import MemberOf
-from eesmm_keras.cli._options import data_option, settings_from, training_options
+from eesmm_keras.cli._options import settings_from, training_options
+from eesmm_keras.training.settings import FinetuneSettings
 
 
 @click.command("finetune")
-@data_option
-@click.option(
-    "--weights",
-    required=True,
-    metavar="RUN|FILE|hf://...|none",
-    help="Pre-trained encoder, see docs/weights.md; none: random weights.",
-)
+@training_options(FinetuneSettings, required=("data", "weights", "out"))
 @click.option(
     "--task",
     "task_name",
     type=MemberOf("eesmm_keras.tasks:TASKS"),
     help="What it learns from the labels. Default: image_classifier.",
 )
-@training_options
 def command(**options):
     """Fine-tune an encoder on images in class folders.
 

@@ -1,16 +1,6 @@
 import click
 
 
-@click.command("list")
-@click.argument("what", type=click.Choice(["backbones", "methods", "recipes"]))
-def command(what):
-    """List the known backbones, methods or recipes."""
-    from eesmm_keras.quiet import quiet
-
-    with quiet():
-        {"backbones": _backbones, "methods": _methods, "recipes": _recipes}[what]()
-
-
 def _backbones():
     from eesmm_keras.backbones import all_presets
 
@@ -33,3 +23,41 @@ def _recipes():
         _, text = read_recipe(name)
         first = text.splitlines()[0].lstrip("# ")
         click.echo(f"{name:28} {first}")
+
+
+def _settings():
+    from eesmm_keras.training.settings.fields import FinetuneSettings, PretrainSettings, Schedule
+    from eesmm_keras.training.settings.kinds import is_optional, kind_of
+
+    titles = {
+        Schedule: "pretrain and finetune",
+        PretrainSettings: "pretrain; beside these, the arguments of the method",
+        FinetuneSettings: "finetune",
+    }
+    for cls, title in titles.items():
+        click.echo(f"{title}:")
+        for name in cls.__annotations__:  # those that it declares itself
+            if name == "method_args":
+                continue
+            field, annotation = cls.model_fields[name], cls.kinds()[name]
+            words = kind_of(annotation).words + ", or null" * is_optional(annotation)
+            default = f" Default: {field.default}." if field.default not in (None, "") else ""
+            click.echo(f"  {name:22} {field.description} Takes {words}.{default}")
+
+
+_LISTS = {
+    "backbones": _backbones,
+    "methods": _methods,
+    "recipes": _recipes,
+    "settings": _settings,
+}
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(list(_LISTS)))
+def command(what):
+    """List the known backbones, methods or recipes, or all settings with their ranges."""
+    from eesmm_keras.quiet import quiet
+
+    with quiet():
+        _LISTS[what]()

@@ -7,7 +7,7 @@ import sys
 import click
 
 from eesmm_keras._version import __version__
-from eesmm_keras.errors import Interrupted, UserError
+from eesmm_keras.cli._boundary import exit_status_of
 
 COMMANDS = (
     "pretrain", "finetune", "evaluate", "export", "reconstruct", "doctor", "benchmark", "compare",
@@ -27,10 +27,19 @@ class LazyGroup(click.Group):
         module = "list_" if name == "list" else name
         return importlib.import_module(f"eesmm_keras.cli.{module}").command
 
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            # click would take it for a Ctrl-D at a prompt, and there is no prompt.
+            raise RuntimeError("a file ended too early") from error
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="eesmm")
-def group():
+@click.option("--debug", is_flag=True, envvar="EESMM_DEBUG", help="Show where an error came from.")
+@click.pass_context
+def group(ctx, debug):
     """Pre-train a vision encoder on unlabelled images, fine-tune it, export it.
 
     \b
@@ -41,28 +50,20 @@ def group():
 
     The backend is chosen by KERAS_BACKEND: tensorflow (default), jax or torch.
     """
+    ctx.ensure_object(dict)["debug"] = debug
 
 
-def main():
+def main(arguments=None):
+    """Run the command with `arguments` (None: those of the process) and exit with its status."""
     # Before TensorFlow is imported: its start-up notes are of no use to anybody here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    try:
-        group.main(prog_name="eesmm", standalone_mode=False)
-    except Interrupted as stop:
-        click.echo(str(stop), err=True)
-        sys.exit(stop.exit_code)
-    except UserError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+    state = {}
+
+    def run():
+        group.main(arguments, prog_name="eesmm", standalone_mode=False, obj=state)
+
+    sys.exit(exit_status_of(run, state))
 
 
 if __name__ == "__main__":

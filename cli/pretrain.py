@@ -1,21 +1,11 @@
 import click
 
-from eesmm_keras.cli._options import data_option, settings_from, training_options
+from eesmm_keras.cli._options import settings_from, training_options
+from eesmm_keras.training.settings import PretrainSettings
 
 
 @click.command("pretrain")
-@data_option
-@click.option("--method", metavar="NAME", help="See eesmm list methods. Default: eesmm.")
-@training_options
-@click.option(
-    "--init-from",
-    metavar="RUN|FILE|hf://...",
-    help="Start from weights, the decoder's too where the method is the same: docs/weights.md.",
-)
-@click.option("--probe-data", metavar="DATA", help="Labelled images: kNN accuracy while training.")
-@click.option(
-    "--probe-every", type=int, metavar="N", help="Epochs between two probes. Default: 10."
-)
+@training_options(PretrainSettings, required=("data", "out"))
 def command(**options):
     """Pre-train an encoder on images without labels.
 

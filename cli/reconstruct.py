@@ -3,12 +3,15 @@ from pathlib import Path
 import click
 
 from eesmm_keras.cli._options import source_options, where_from
+from eesmm_keras.cli._types import PATH
 
 
 @click.command("reconstruct")
-@click.option("--weights", required=True, metavar="RUN|FILE")
-@click.option("--images", required=True, metavar="DIR|FILE", help="A folder of images, or one.")
-@click.option("--out", required=True, metavar="FILE.png")
+@click.option("--weights", type=PATH, required=True, metavar="RUN|FILE")
+@click.option(
+    "--images", type=PATH, required=True, metavar="DIR|FILE", help="A folder of images, or one."
+)
+@click.option("--out", type=PATH, required=True, metavar="FILE.png")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -17,7 +20,13 @@ from eesmm_keras.cli._options import source_options, where_from
     help="Images taken from a folder.",
 )
 @source_options
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the mask.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of the mask.",
+)
 def command(weights, images, out, count, seed, **options):
     """Picture of what a pre-trained model rebuilds: originals, mix, mask, reconstructions."""
     from eesmm_keras.quiet import load_backend
@@ -26,13 +35,14 @@ def command(weights, images, out, count, seed, **options):
     from eesmm_keras.errors import UserError
     from eesmm_keras.methods.method import MaskedImageModel
     from eesmm_keras.pictures import save_grid
-    from eesmm_keras.training.weights import load_checked
+    from eesmm_keras.training.weights import load_checked, square_side
 
     if Path(out).suffix.lower() != ".png":
         raise UserError(f"--out must name a .png file, got {out}.")
     model = load_checked(weights)
     if not isinstance(model, MaskedImageModel):
         raise UserError(f"{weights} is no pre-training model but a {type(model).__name__}.")
+    square_side(model.backbone.image_shape, weights)
     pixels = _pixels(
         images, model.backbone.image_shape[0], count, model.images_per_sample, where_from(options)
     )

@@ -204,7 +204,7 @@ def test_evaluating_a_run_without_a_head(way):
     [
         (["--backbone", "swin_tinny"], "Did you mean 'swin_tiny'"),
         (["--backbone", "swin_tiny:windowsize=7"], "Did you mean 'window_size'"),
-        (["--backbone", "swin_tiny:depths=5"], "'swin_tiny:depths=5' is of the wrong kind"),
+        (["--backbone", "swin_tiny:depths=5"], "depths must be a list"),
         (["--method", "eesm"], "Unknown method 'eesm'. Did you mean 'eesmm'"),
         (["--image-size", "100", "--backbone", "swin_tiny"], "multiple of 32.*96 and 128"),
         (["--gpus", "4"], "sees 0 GPUs.*Leave --gpus away"),
@@ -214,7 +214,7 @@ def test_evaluating_a_run_without_a_head(way):
         (["--set", "mask_ratio"], "key=value"),
         (["--set", "mask_ratio=1.5"], "At least one must be hidden"),
         (["--set", "mixing=sum"], "Known: mean, views"),
-        (["--epochs", "0"], "at least 1"),
+        (["--epochs", "0"], "a whole number from 1"),
         (["--precision", "float8"], "Unknown precision"),
         (["--recipe", "nothing"], "Unknown recipe"),
         (["--recipe", "nothing.yaml"], "No recipe file"),

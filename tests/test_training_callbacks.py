@@ -60,6 +60,6 @@ def test_learning_rate_warms_up_and_falls():
     assert np.argmax(rates) == 20
     np.testing.assert_allclose(rates[20], 1e-3, rtol=1e-5)
     np.testing.assert_allclose(rates[-1], 1e-5, rtol=1e-2)
-    settings.warmup_epochs = 9
+    settings = settings.replaced(warmup_epochs=9)
     schedule = make_optimizer(settings, model, steps_per_epoch=20)._learning_rate
     assert np.argmax([float(schedule(step)) for step in range(201)]) == MAX_WARMUP * 200

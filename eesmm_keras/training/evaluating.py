@@ -10,7 +10,7 @@ from eesmm_keras.evaluation.probes import PROBES, make_probe
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.task import Task
 from eesmm_keras.training.probing import probe
-from eesmm_keras.training.weights import load_checked, square_side
+from eesmm_keras.training.weights import encoder_of, load_checked, square_side
 
 # The mode that asks the model itself, not a probe. (Most models are classifiers.)
 OWN_SCORE = "accuracy"
@@ -34,10 +34,10 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
         UserError: the data or the file don't fit the mode, or the weights are not finite.
     """
     model = load_checked(weights, say)
-    square_side(getattr(model, "backbone", model))
+    backbone = encoder_of(model, weights)
+    square_side(backbone.image_shape, weights)
     test = open_source(data, split, labelled=True, **where)
     if mode != OWN_SCORE:
-        backbone = getattr(model, "backbone", model)
         train = open_source(data, "train", labelled=True, **where)
         return {make_probe(mode).title: probe(backbone, train, test, mode)}, test
     if not isinstance(model, Task):

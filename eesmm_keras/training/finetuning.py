@@ -81,7 +81,7 @@ class Finetune(Job):
     @property
     def image_size(self):
         """Side of the square images in pixels, once the model is built."""
-        return square_side(self.model.backbone)
+        return square_side(self.model.backbone.image_shape)
 
     def derived(self):
         return {**super().derived(), "image_size": self.image_size}

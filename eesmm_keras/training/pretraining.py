@@ -7,7 +7,7 @@ from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.converters.importing import new_encoder
 from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source
-from eesmm_keras.errors import UserError
+from eesmm_keras.names import built_by, shortened
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
@@ -84,7 +84,7 @@ class Pretrain(Job):
     @property
     def image_size(self):
         """Side of the square images in pixels, once the encoder is built."""
-        return square_side(self.backbone)
+        return self.backbone.image_shape[0]
 
     def derived(self):
         return {
@@ -150,12 +150,10 @@ def build_backbone(name, image_size, **kwargs):
     """
     if image_size:
         kwargs["image_shape"] = (image_size, image_size, 3)
-    try:
-        return backbones.from_preset(name, **kwargs)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    except TypeError as error:
-        raise UserError(f"An argument in {name!r} is of the wrong kind: {error}.") from error
+    with built_by(f"encoder {shortened(name)}"):
+        backbone = backbones.from_preset(name, **kwargs)
+    square_side(backbone.image_shape, shortened(name))
+    return backbone
 
 
 def encoder_like(weights, image_size, **changes):
@@ -172,21 +170,22 @@ def encoder_like(weights, image_size, **changes):
     if image_size:
         channels = weights.arguments["image_shape"][2]
         changes["image_shape"] = (image_size, image_size, channels)
-    return new_encoder(weights, **changes)
+    encoder = new_encoder(weights, **changes)
+    square_side(encoder.image_shape, "The encoder of these weights")
+    return encoder
 
 
 def build_method(settings, backbone):
     """The pre-training model that the settings describe."""
-    try:
+    with built_by(f"method {settings.method!r}"):
         return methods.get(settings.method)(backbone, seed=settings.seed, **settings.method_args)
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from error
 
 
 def batch_rule(settings):
     """What the settings' method wants of a batch: keyword arguments of `BatchPlan.make`."""
     arguments = {**method_arguments(settings.method), **settings.method_args}
-    rule = methods.get(settings.method).batch_rule(arguments)
+    with built_by(f"method {settings.method!r}"):
+        rule = methods.get(settings.method).batch_rule(arguments)
     return {"group": rule.images_per_sample, "least": rule.smallest_batch}
 
 

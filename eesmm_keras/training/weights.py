@@ -60,7 +60,18 @@ def load_backbone(where):
     """
     if is_foreign(where):
         return build_encoder(open_weights(where))[0]
-    model = load_checked(where)
+    return encoder_of(load_checked(where), where)
+
+
+def encoder_of(model, where):
+    """Encoder of a model, or the model itself if it is one.
+
+    Args:
+        where: name of what the model was read from, for the message.
+
+    Raises:
+        UserError: there is none.
+    """
     backbone = getattr(model, "backbone", model)
     if not hasattr(backbone, "depth_of"):
         raise UserError(f"{where} holds no encoder of this package, but a {type(model).__name__}.")
@@ -98,17 +109,23 @@ def load_weights_from(model, source, channels="mean", tables="bicubic", min_cove
     return import_weights(model, weights_of(source), channels, tables, min_coverage)
 
 
-def square_side(encoder):
-    """Side of an encoder's images in pixels.
+def square_side(image_shape, what="This encoder"):
+    """Side in pixels of the images that an encoder takes.
+
+    Args:
+        image_shape: of the encoder. what: what the message calls it.
 
     Raises:
-        UserError: they are not square, which is all that commands cut.
+        UserError: they are not square RGB images, which is all that commands cut.
     """
-    height, width, _ = encoder.image_shape
-    if height != width:
+    if not isinstance(image_shape, list | tuple) or len(image_shape) != 3:
+        raise UserError(f"{what}: image_shape must be [S, S, 3], got {shortened(image_shape)}.")
+    height, width, channels = image_shape
+    if height != width or channels != 3:
         raise UserError(
-            f"This encoder takes images of {height}x{width} pixels, and commands cut squares. Choose "
-            "--image-size, make it square with encoder.resized(SIDE, SIDE), or feed it from Python."
+            f"{what} takes images of {height}x{width} pixels and {channels} channels, and commands cut "
+            "squares of RGB: image_shape must be [S, S, 3]. Choose --image-size, make it square with "
+            "encoder.resized(SIDE, SIDE), or feed it from Python."
         )
     return height
 

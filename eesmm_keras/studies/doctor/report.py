@@ -16,6 +16,7 @@ from eesmm_keras.training.bad_images import allowed_bad
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.pretraining import batch_rule
 from eesmm_keras.training.settings import as_dict
+from eesmm_keras.training.weights import square_side
 
 _SHOWN = 5
 # Beside the checkpoints that a run keeps: the next one being written, and at last the model.
@@ -40,9 +41,12 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     Raises:
         UserError: no such data, encoder or method, or nothing can be read.
     """
-    settings.backbone = settings.backbone or default_backbone(settings.data)
-    _, arguments = preset_arguments(settings.backbone)
-    settings.image_size = settings.image_size or arguments["image_shape"][0]
+    backbone = settings.backbone or default_backbone(settings.data)
+    image_shape = preset_arguments(backbone)[1]["image_shape"]
+    square_side(image_shape, backbone)
+    settings = settings.replaced(
+        backbone=backbone, image_size=settings.image_size or image_shape[0]
+    )
     where = {
         "data_dir": settings.data_dir,
         "max_image_pixels": settings.max_image_pixels,

@@ -1,0 +1,89 @@
+"""Settings of a run: defaults, then a recipe, then single values; later ones win."""
+
+import inspect
+
+from eesmm_keras.errors import UserError
+from eesmm_keras.names import shortened, split_assignment, unknown_name
+from eesmm_keras.training.settings.fields import FinetuneSettings, PretrainSettings
+from eesmm_keras.training.settings.recipes import read_recipe
+
+KINDS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
+_NOT_METHOD_ARGUMENTS = {"self", "backbone", "seed", "kwargs"}
+
+
+def resolve(kind, recipe=None, assignments=(), options=None):
+    """Settings of a run from all that a user said; later sources win.
+
+    Args:
+        kind: "pretrain" or "finetune".
+        recipe: name or file, see `read_recipe`.
+        assignments: strings `key=value`, the value in YAML; of two for one key the later one counts.
+        options: dict of explicit options.
+
+    Returns:
+        `PretrainSettings` or `FinetuneSettings`.
+
+    Raises:
+        UserError: an unknown key (the nearest known one is named), or a value of the wrong kind.
+    """
+    values = {}
+    if recipe:
+        content, _ = read_recipe(recipe)
+        task = content.pop("task", kind)
+        if task != kind:
+            raise UserError(
+                f"Recipe {recipe!r} is for `eesmm {shortened(task).strip(chr(39))}`, not for "
+                f"`eesmm {kind}`."
+            )
+        values.update(_flat(content))
+    for assignment in assignments:
+        values.update(_flat(dict([split_assignment(assignment, "--set")])))
+    values.update(_flat(options or {}))
+    return _build(kind, values)
+
+
+def _flat(values):
+    """Settings with the entries of `method_args` beside the others, so that later ones win."""
+    values = dict(values)
+    method_args = values.pop("method_args", None) or {}
+    if not isinstance(method_args, dict):
+        raise UserError(f"Setting method_args must be a mapping, got {shortened(method_args)}.")
+    return {**values, **method_args}
+
+
+def _build(kind, values):
+    cls = KINDS[kind]
+    # `_flat` has put its entries beside the others.
+    own = set(cls.model_fields) - {"method_args"}
+    extra = ()
+    if kind == "pretrain":
+        extra = method_arguments(values.get("method", cls.model_fields["method"].default))
+    for key in values:
+        if key not in own and key not in extra:
+            raise UserError(unknown_name("setting", key, {*own, *extra}))
+    settings = {key: value for key, value in values.items() if key in own}
+    method_args = {key: value for key, value in values.items() if key not in own}
+    return cls(**settings, **({"method_args": method_args} if kind == "pretrain" else {}))
+
+
+def method_arguments(method):
+    """Names and defaults of a method's own constructor arguments.
+
+    Raises:
+        UserError: no such method.
+    """
+    from eesmm_keras import methods
+
+    if not isinstance(method, str):
+        raise UserError(f"Setting method must be text, got {shortened(method)}.")
+    try:
+        parameters = inspect.signature(methods.get(method)).parameters
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if name not in _NOT_METHOD_ARGUMENTS
+    }
