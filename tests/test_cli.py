@@ -75,7 +75,8 @@ def test_pretrain_leaves_a_folder_that_explains_itself(way):
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["task"] == "pretrain"
     assert config["settings"]["method_args"]["decoder_dim"] == 32
-    assert config["settings"]["image_size"] == 32
+    assert config["settings"]["image_size"] is None
+    assert config["derived"]["image_size"] == 32
     assert config["versions"]["keras"] == keras.__version__
     header, line = (run / "metrics.csv").read_text().splitlines()
     values = dict(zip(header.split(","), line.split(","), strict=True))
