@@ -26,7 +26,7 @@ def check_kind(path, advice, folder=False):
     """
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise UserError(f"{path} is a link to nothing. {advice}") from None
         return False
