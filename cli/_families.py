@@ -7,6 +7,28 @@ import click
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import unknown_name
 
+# Families whose members are shown by name and first line; methods and encoders have lists of their own.
+FAMILIES = {
+    "tasks": "eesmm_keras.tasks:TASKS",
+    "sources": "eesmm_keras.data.formats:SOURCES",
+    "formats": "eesmm_keras.exports.formats:FORMATS",
+    "probes": "eesmm_keras.evaluation.probes:PROBES",
+}
+
+
+def find_family(where):
+    """The `registry.Family` at `"module:NAME"`."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def show_members(family):
+    """Print the names in a family of `FAMILIES`, each with the first line of its docstring."""
+    family = find_family(FAMILIES[family])
+    for name in family.names():
+        text = (family.get(name).__doc__ or "").strip()
+        click.echo(f"{name:22} {text.splitlines()[0] if text else ''}".rstrip())
+
 
 class MemberOf(click.ParamType):
     """A member's name, checked when the command is called: plug-ins count.
@@ -23,8 +45,7 @@ class MemberOf(click.ParamType):
 
     @property
     def family(self):
-        module, _, name = self._where.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return find_family(self._where)
 
     def names(self):
         return [*self._others, *self.family.names()]

@@ -1,4 +1,8 @@
+import functools
+
 import click
+
+from eesmm_keras.cli._families import FAMILIES, show_members
 
 
 def _backbones():
@@ -50,13 +54,14 @@ _LISTS = {
     "methods": _methods,
     "recipes": _recipes,
     "settings": _settings,
+    **{family: functools.partial(show_members, family) for family in FAMILIES},
 }
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(list(_LISTS)))
 def command(what):
-    """List the known backbones, methods or recipes, or all settings with their ranges."""
+    """List what is known, plug-ins included, or all settings with their ranges."""
     from eesmm_keras.quiet import quiet
 
     with quiet():
