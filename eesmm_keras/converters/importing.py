@@ -157,7 +157,7 @@ def _check_same_architecture(encoder, weights):
             f"{mine or 'none'}. Choose a --backbone with positions={theirs}, or none: it then follows "
             "the weights."
         )
-    if here["norm_epsilon"] != there["norm_epsilon"]:
+    if here.get("norm_epsilon") != there.get("norm_epsilon"):
         weights.notes.append(
             f"Layer normalisation adds {there['norm_epsilon']:g} there and "
             f"{here['norm_epsilon']:g} here."
