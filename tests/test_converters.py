@@ -1,8 +1,6 @@
-"""Importing: recognition, wrappers, adaptation, what is refused, and that nothing is half done."""
+"""Importing: recognition, wrappers, adaptation, and that nothing is half done."""
 
 import json
-import pickle
-import struct
 import sys
 import types
 from pathlib import Path
@@ -10,54 +8,18 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from weights_files import FOREIGN, SHAPE, SWIN, VIT, arrays, error_of, weights_of, write
 
 from conftest import random_images, to_numpy
 from eesmm_keras import MAE, SimMIM, SwinBackbone, ViTBackbone
-from eesmm_keras.converters import CONVERTERS, reading
+from eesmm_keras.converters import CONVERTERS
 from eesmm_keras.converters.converter import Converter
 from eesmm_keras.converters.importing import build_encoder, import_weights
 from eesmm_keras.converters.recognition import open_weights
 from eesmm_keras.converters.source import is_foreign, open_source
-from eesmm_keras.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("one backend is enough: what is compared is NumPy's", allow_module_level=True)
-
-FOREIGN = Path(__file__).parent / "foreign"
-SWIN, VIT = FOREIGN / "swin_official.safetensors", FOREIGN / "vit_timm.safetensors"
-SHAPE = {"image_shape": (32, 32, 3), "patch_size": 2, "embed_dim": 8, "depths": (2, 1),
-         "num_heads": (1, 2), "window_size": 4}  # fmt: skip
-
-
-def arrays(path):
-    return {name: tensor.array() for name, tensor in reading.read_safetensors(path).items()}
-
-
-def write(path, values, metadata=None):
-    """A `.safetensors` file, by the format's description."""
-    header, body = {"__metadata__": metadata or {"format": "pt"}}, b""
-    for name, value in values.items():
-        data = np.ascontiguousarray(value, "float32").tobytes()
-        header[name] = {
-            "dtype": "F32", "shape": list(value.shape),
-            "data_offsets": [len(body), len(body) + len(data)],
-        }  # fmt: skip
-        body += data
-    text = json.dumps(header).encode()
-    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + body)
-    return str(path)
-
-
-def error_of(function, *args, **kwargs):
-    with pytest.raises(UserError) as caught:
-        function(*args, **kwargs)
-    text = str(caught.value)
-    assert len(text) < 700
-    return text
-
-
-def weights_of(model):
-    return [to_numpy(variable) for variable in model.weights]
 
 
 @pytest.fixture(scope="module")
@@ -276,96 +238,6 @@ def test_half_a_decoder_is_not_taken(tmp_path):
     assert {row.note for row in rest if not row.encoder} == {"not in the source"}
 
 
-@pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        ({"dist_token": np.zeros((1, 1, 16))}, "more than one token before the patches"),
-        ({"blocks.0.attn.q_norm.weight": np.zeros(8)}, "normalised queries and keys"),
-        ({"blocks.0.attn.relative_position_bias_table": np.zeros((4, 2))}, "relative positions"),
-    ],
-)
-def test_what_our_vit_is_not(extra, message, tmp_path):
-    where = write(tmp_path / "w.safetensors", {**arrays(VIT), **extra})
-    assert message in error_of(open_weights, where)
-
-
-def test_what_our_swin_is_not(tmp_path):
-    values = arrays(SWIN)
-    bare = {k: v for k, v in values.items() if "patch_embed.norm" not in k}
-    assert "no normalisation after the patch" in error_of(
-        open_weights, write(tmp_path / "bare.safetensors", bare)
-    )
-    oblong = {k: v[:28] if "bias_table" in k else v for k, v in values.items()}
-    assert "no square window" in error_of(
-        open_weights, write(tmp_path / "oblong.safetensors", oblong)
-    )
-    gap = {k: v for k, v in values.items() if not k.startswith("layers.0.blocks.0")}
-    assert "of no known layout" in error_of(open_weights, write(tmp_path / "gap.safetensors", gap))
-    dmjd = {
-        "patch_embed1.proj.weight": np.zeros((4, 3, 4, 4)),
-        "blocks1.0.conv1.weight": np.zeros(4),
-    }
-    assert "ConViT" in error_of(open_weights, write(tmp_path / "dmjd.safetensors", dmjd))
-    two = {f"{side}.{k}": v for k, v in values.items() for side in ("student", "teacher")}
-    assert "holds 2 encoders" in error_of(open_weights, write(tmp_path / "two.safetensors", two))
-    write(tmp_path / "model.safetensors", values)
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_act": "relu"}))
-    folder = tmp_path / "relu"
-    folder.mkdir()
-    for name in ("model.safetensors", "config.json"):
-        (tmp_path / name).rename(folder / name)
-    assert "activation 'relu'" in error_of(open_weights, str(folder))
-
-
-class Evil:
-    def __reduce__(self):
-        return (open, ("/tmp/eesmm-was-here", "w"))
-
-
-def damaged_files(folder):
-    whole = SWIN.read_bytes()
-    length = int.from_bytes(whole[:8], "little")
-    huge = struct.pack("<Q", 2**40) + whole[8:]
-    header = json.loads(whole[8 : 8 + length])
-    name = next(key for key in header if key != "__metadata__")
-    lies = []
-    for change in (
-        {"data_offsets": [0, 2**50]}, {"shape": [-1]}, {"shape": [2**40, 2**40]}, {"dtype": "F4096"},
-        {"data_offsets": "ab"}, {"shape": "none"},
-    ):  # fmt: skip
-        text = json.dumps({**header, name: {**header[name], **change}}).encode()
-        lies.append(struct.pack("<Q", len(text)) + text + whole[8 + length :])
-    deep = b"[" * 100_000
-    contents = {
-        "cut.safetensors": whole[: len(whole) // 2], "short.safetensors": b"abc",
-        "huge.safetensors": huge,
-        "empty.safetensors": b"", "list.safetensors": struct.pack("<Q", 2) + b"[]",
-        "deep.safetensors": struct.pack("<Q", len(deep)) + deep,
-        **{f"lie{i}.safetensors": lie for i, lie in enumerate(lies)},
-        "text.npz": b"no zip", "text.pth": b"no pickle", "empty.bin": b"",
-        "evil.pth": pickle.dumps({"model": Evil()}),
-        "lfs.bin": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-    }  # fmt: skip
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return sorted(contents)
-
-
-def test_damaged_files_end_in_one_line_and_run_nothing(tmp_path):
-    pytest.importorskip("torch")
-    import torch
-
-    names = damaged_files(tmp_path)
-    torch.save({"model": Evil()}, tmp_path / "evil2.pth")
-    for name in [*names, "evil2.pth"]:
-        text = error_of(open_source, str(tmp_path / name))
-        assert name in text
-        assert "\n" not in text
-    text = error_of(open_source, str(tmp_path / "evil2.pth"))
-    assert "holds more than weights: io.open. Such files can run code" in text
-    assert not Path("/tmp/eesmm-was-here").exists()
-
-
 def test_the_hub_without_a_network_tells_how_to_fetch_by_hand(monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
 
@@ -391,3 +263,32 @@ def test_the_hub_gives_a_folder(into_swin, monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "snapshot_download", download)
     assert into_swin("hf://a/b@v1")[1].coverage == 1
     assert (asked[0]["repo_id"], asked[0]["revision"]) == ("a/b", "v1")
+
+
+PLUGIN = """
+from eesmm_keras.converters.swin_layout import OFFICIAL_NAMES, SwinLayout
+
+
+class Renamed(SwinLayout):
+    title, anchor, rank = "Swin of somebody", "stem.proj.weight", 5
+    names = {
+        **OFFICIAL_NAMES,
+        "patch_embedding/projection": "stem.proj",
+        "patch_embedding/norm": "stem.norm",
+    }
+
+    def matches(self, names, outer):
+        return "stem.norm.weight" in names
+"""
+
+
+def test_a_layout_of_others_is_one_file(into_swin, monkeypatch, tmp_path):
+    values = {k.replace("patch_embed", "stem"): v for k, v in arrays(SWIN).items()}
+    where = write(tmp_path / "w.safetensors", values)
+    assert "of no known layout" in error_of(open_weights, where)
+    (tmp_path / "converters").mkdir()
+    (tmp_path / "converters" / "renamed.py").write_text(PLUGIN)
+    monkeypatch.setenv("EESMM_PLUGINS", str(tmp_path))
+    found, report = into_swin(where)
+    assert report.layout == "Swin of somebody"
+    assert_same(found, into_swin(SWIN)[0])

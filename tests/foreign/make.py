@@ -8,6 +8,7 @@ safetensors installed. Nothing of it is needed to run the tests, and none of tha
 import importlib
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ def keep(name, model, images, prefix="", **outputs):
 
 def of_timm():
     import timm
+
+    torch.manual_seed(0)
 
     images, pixels = images_of(32)
     model = shaken(timm.create_model("swin_tiny_patch4_window7_224", num_classes=5, **SWIN))
@@ -100,7 +103,23 @@ def module(code, folder, name, stub=None):
     return found
 
 
+def of_greenmim(code, pixels, images):
+    green = module(code, "GreenMIM", "modeling.base_green_models",
+                   stub="modeling.green_twins_models")  # fmt: skip
+    green_swin = sys.modules["modeling.green_swin_models"]
+    norm = partial(torch.nn.LayerNorm, eps=1e-6)
+    encoder = green_swin.SwinTransformer(norm_layer=norm, **SWIN)
+    model = shaken(green.MaskedAutoencoder(
+        encoder, embed_dim=16, patch_size=4, decoder_num_patches=64, decoder_embed_dim=16,
+        decoder_depth=1, decoder_num_heads=2, norm_layer=norm))  # fmt: skip
+    hidden = (np.random.default_rng(1).permutation(64) < 48).astype("float32")[None]
+    with torch.no_grad():
+        latent = model.encoder(pixels, torch.from_numpy(hidden).bool().repeat(2, 1))
+        keep("greenmim_official", model, images, hidden=hidden, latent=latent)
+
+
 def of_official_code(code):
+    norm = partial(torch.nn.LayerNorm, eps=1e-6)
     swin = old_timm(code)
     images, pixels = images_of(32)
     model = shaken(swin.SwinTransformer(num_classes=5, **SWIN))
@@ -119,21 +138,7 @@ def of_official_code(code):
     with torch.no_grad():
         keep("simmim_official", model, images, hidden=hidden, loss=model(pixels, mask))
 
-    green = module(code, "GreenMIM", "modeling.base_green_models",
-                   stub="modeling.green_twins_models")  # fmt: skip
-    green_swin = sys.modules["modeling.green_swin_models"]
-    from functools import partial
-
-    norm = partial(torch.nn.LayerNorm, eps=1e-6)
-    encoder = green_swin.SwinTransformer(norm_layer=norm, **SWIN)
-    model = shaken(green.MaskedAutoencoder(
-        encoder, embed_dim=16, patch_size=4, decoder_num_patches=64, decoder_embed_dim=16,
-        decoder_depth=1, decoder_num_heads=2, norm_layer=norm))  # fmt: skip
-    hidden = (np.random.default_rng(1).permutation(64) < 48).astype("float32")[None]
-    with torch.no_grad():
-        latent = model.encoder(pixels, torch.from_numpy(hidden).bool().repeat(2, 1))
-        keep("greenmim_official", model, images, hidden=hidden, latent=latent)
-
+    of_greenmim(code, pixels, images)
     mixmim = module(code, "MixMIM", "models_mixmim").MixMIM
     sizes = {**SWIN, "window_size": [4, 4, 4, 2], "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
     model = mixmim(decoder_dim=8, decoder_depth=1, decoder_num_heads=2, **sizes)
