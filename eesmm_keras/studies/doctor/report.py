@@ -56,10 +56,7 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     decode = decode_speed(source, settings.image_size, settings.crop_scale, settings.crop_ratio)
     if thorough:
         decode_all(source)
-    known = {name for part in parts for name, _ in part.bad}
-    late = [(name, why) for name, why in source.bad if name not in known]
-    parts[0].bad += late
-    parts[0].count -= len(late)
+    _add_late(parts, source)
     warnings = _warnings(parts, settings)
     result = {"parts": parts, "decode": decode, "warnings": warnings}
     for part in parts:
@@ -76,6 +73,14 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     if bad_list is not None:
         _write_list(Path(bad_list), parts)
     return result
+
+
+def _add_late(parts, source):
+    """Count images that failed only when they were decoded as bad ones of the first part."""
+    known = {name for part in parts for name, _ in part.bad}
+    late = [(name, why) for name, why in source.bad if name not in known]
+    parts[0].bad += late
+    parts[0].count -= len(late)
 
 
 def _say_part(part, say):
