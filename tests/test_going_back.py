@@ -134,6 +134,7 @@ def test_checkpoints_that_earlier_releases_wrote_with_loss_scaling_are_read(buil
     # The model as an earlier release saw it.
     old = SimpleNamespace(
         variables=model.variables,
+        derived_variables=(),
         metrics_variables=model.metrics_variables,
         optimizer=SimpleNamespace(variables=variables),
     )
