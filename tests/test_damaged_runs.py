@@ -10,9 +10,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from small_runs import command, stopped_after
 
 from eesmm_keras.training.run_lock import RunLock
+from small_runs import command, stopped_after
 
 
 @pytest.fixture(scope="module")

@@ -74,23 +74,9 @@ def copy_transformer(weights, block, at):
         mine.beta.assign(weights[f"{at}.{theirs}.bias"])
 
 
-def test_mae_equals_transformers():
-    torch = pytest.importorskip("torch")
-    from transformers import ViTMAEConfig, ViTMAEForPreTraining
-
-    torch.manual_seed(0)
-    config = ViTMAEConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
-        image_size=32, patch_size=4, decoder_hidden_size=16, decoder_num_hidden_layers=2,
-        decoder_num_attention_heads=2, decoder_intermediate_size=64, norm_pix_loss=True,
-        mask_ratio=0.75, layer_norm_eps=1e-6,
-    )  # fmt: skip
-    peer = shaken(ViTMAEForPreTraining(config), torch)
-    weights = {name: value.detach().numpy() for name, value in peer.state_dict().items()}
-    backbone = ViTBackbone((32, 32, 3), 4, dim=32, depth=2, num_heads=4)
-    model = MAE(
-        backbone, decoder_dim=16, decoder_depth=2, decoder_num_heads=2, mask_bank_size=2, seed=0
-    )
+def copy_mae(weights, model):
+    """A ViTMAE into an `MAE` on a `ViTBackbone`; positions are left out."""
+    backbone = model.backbone
 
     def linear(layer, name):
         layer.kernel.assign(weights[f"{name}.weight"].T)
@@ -114,6 +100,26 @@ def test_mae_equals_transformers():
         copy_transformer(weights, backbone.blocks[number], f"vit.layers.{number}")
         copy_transformer(weights, model.decoder.blocks[number], f"decoder.decoder_layers.{number}")
 
+
+def test_mae_equals_transformers():
+    torch = pytest.importorskip("torch")
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    torch.manual_seed(0)
+    config = ViTMAEConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
+        image_size=32, patch_size=4, decoder_hidden_size=16, decoder_num_hidden_layers=2,
+        decoder_num_attention_heads=2, decoder_intermediate_size=64, norm_pix_loss=True,
+        mask_ratio=0.75, layer_norm_eps=1e-6,
+    )  # fmt: skip
+    peer = shaken(ViTMAEForPreTraining(config), torch)
+    weights = {name: value.detach().numpy() for name, value in peer.state_dict().items()}
+    backbone = ViTBackbone((32, 32, 3), 4, dim=32, depth=2, num_heads=4)
+    model = MAE(
+        backbone, decoder_dim=16, decoder_depth=2, decoder_num_heads=2, mask_bank_size=2, seed=0
+    )
+
+    copy_mae(weights, model)
     with torch.no_grad():
         peer.vit.embeddings.position_embeddings[0, 1:] = torch.from_numpy(
             backbone.absolute_positions.table

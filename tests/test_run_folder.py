@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from small_runs import DIGITS, command, stopped_after
 
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.run_config import asked_config, read_config
 from eesmm_keras.training.run_lock import RunLock
 from eesmm_keras.training.runs import Run
+from small_runs import DIGITS, command, stopped_after
 
 HOST = socket.gethostname()
 DERIVED = {"batch_size": 4, "steps_per_epoch": 2}
