@@ -115,3 +115,12 @@ def check_parameters(count):
             f"These sizes ask for {count:.3g} parameters; {MAX_PARAMETERS:.3g} are the limit. Choose "
             "a smaller width or depth."
         )
+
+
+def check_sides(backbone):
+    """Raise a ValueError unless an encoder keeps the tokens of two images apart (MixMIM)."""
+    if not backbone.takes_sides:
+        raise ValueError(
+            "Tokens of two images kept apart need a SwinBackbone: "
+            f"{type(backbone).__name__} has no sides."
+        )

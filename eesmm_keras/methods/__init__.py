@@ -11,7 +11,7 @@ FAMILY = Family(
     "method",
     __name__,
     contract="eesmm_keras.methods.method:MaskedImageModel",
-    shared=("hidden_pixels", "method"),
+    shared=("hidden_features", "hidden_pixels", "method", "mixed_pixels"),
 )
 
 

@@ -5,34 +5,33 @@ from eesmm_keras.checks import MAX_WIDTH, check_choice, check_number, check_whol
 from eesmm_keras.decoders.transformer import TransformerDecoder
 from eesmm_keras.layers.masking.bank import MaskBank
 from eesmm_keras.layers.mlp_projector import MLPProjector
+from eesmm_keras.methods.hidden_features import feature_pictures
 from eesmm_keras.methods.method import MaskedImageModel
 from eesmm_keras.ops import losses, masking
-from eesmm_keras.ops.patches import images_to_units, put_units, take_units
-from eesmm_keras.ops.targets import HOGTarget, PixelTarget
+from eesmm_keras.ops.patches import images_to_units, take_units
+from eesmm_keras.ops.targets import HOGTarget, PixelTarget, check_hog_cell
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class DMJD(MaskedImageModel):
     """Disjoint masking with joint distillation (Ma et al., 2022, DMJD).
 
-    Several masked views of each image in one step, hidden sets as disjoint as the ratio allows: the
-    share of units that are predicted rises while the corruption stays. Two branches share the encoder:
-    the decoder predicts the hidden units, a projector with a linear predictor the visible ones, both
-    whitened HOG features. The views share their masks over the batch, where the public code has one per
-    image. There, the visible branch's predictions and targets stand in different orders, which scores
-    units against others of the image; here each is scored against its own.
+    Several masked views of each image in one step, hidden sets as disjoint as the ratio allows. Two
+    branches share the encoder: the decoder predicts the hidden units, a projector with a linear
+    predictor the visible ones, both whitened HOG features. The public code has a mask per image, here
+    the batch shares them; there, the visible branch scores units against others of the image, because
+    predictions and targets stand in different orders; here each is scored against its own.
+    `learning_rate_scale` is the prediction rate over the corruption rate, as in the paper.
 
     Args:
         backbone: encoder with `encode_visible`.
         mask_ratio: share of mask units that is hidden in each view, rounded up.
         num_views: views of each image in a step. 1 turns disjoint masking off.
-        block_size: units are hidden in squares of this side; None makes squares of 32 pixels where the
-            units are smaller and divide them, as in the public code on ViT.
-        prediction_ratio: share of the units that the views together predict; the public code's name
-            for it is pred_ratio.
+        block_size: units are hidden in squares of this side; None: of 32 pixels where units fit.
+        prediction_ratio: share of the units that the views predict together (public: pred_ratio).
         target: "hog", of pixels 0..255, or "pixels", whitened per unit.
-        whitening: of HOG features: "cell", by mean and deviation of the 9 orientations of each cell and
-            channel, as the public code's instance whitening; or "unit", over the whole unit.
+        whitening: of HOG features: "cell", by mean and deviation of the 9 orientations of a cell and
+            channel (the public code's instance whitening); or "unit", over the whole unit.
         hog_cell: side of a HOG cell in pixels; None: 8, or the unit's side if that is smaller.
         theta: weight of the visible branch; 0 turns joint distillation off.
         projector_dim: width of the projector's three layers (512 in the public code).
@@ -42,9 +41,6 @@ class DMJD(MaskedImageModel):
 
     Raises:
         ValueError: an argument of the wrong kind or out of range.
-
-    Attributes:
-        learning_rate_scale: prediction rate over corruption rate, by which the paper scales it.
     """
 
     encodes_visible = True
@@ -56,15 +52,11 @@ class DMJD(MaskedImageModel):
     ):  # fmt: skip
         super().__init__(backbone, loss_names=("loss_hidden", "loss_visible"), seed=seed, **kwargs)
         stride, channels = backbone.stride, backbone.image_shape[-1]
-        hog_cell = (
-            min(8, stride) if hog_cell is None else check_whole("hog_cell", hog_cell, 1, stride)
-        )
-        if stride % hog_cell:
-            raise ValueError(f"hog_cell must divide the mask unit's side {stride}, got {hog_cell}.")
+        self.hog_cell = hog_cell = check_hog_cell(hog_cell, stride)
         if block_size is None:
             block_size = masking.default_block_size(backbone.grid, stride)
-        self.mask_ratio, self.num_views, self.block_size = mask_ratio, num_views, block_size
-        self.prediction_ratio, self.hog_cell = prediction_ratio, hog_cell
+        self.mask_ratio, self.prediction_ratio = mask_ratio, prediction_ratio
+        self.num_views, self.block_size = num_views, block_size
         self.target = check_choice("target", target, ("hog", "pixels"))
         self.whitening = check_choice("whitening", whitening, ("cell", "unit"))
         self.theta = check_number("theta", theta, 0)
@@ -82,7 +74,7 @@ class DMJD(MaskedImageModel):
         )
         self.projector = None
         if theta:
-            self.projector = MLPProjector(projector_dim, size, name="projector")
+            self.projector = MLPProjector(dim=projector_dim, output_dim=size, name="projector")
             self.projector.build((None, None, backbone.num_features))
         self.learning_rate_scale = self.masking.sampler.prediction_rate / mask_ratio
         self.built = True
@@ -91,23 +83,22 @@ class DMJD(MaskedImageModel):
         """One masked view: images -> encode (visible) -> decode the hidden, project the visible.
 
         Returns:
-            dict; N units of P pixels and D target numbers: `prediction (B, N - V, D)`;
-            `visible_prediction (B, V, D)`, if theta is not 0; `target (B, N, D)`, not whitened;
-            `units (B, N, P)`, normalised pixels; `mask`.
+            dict: `prediction (B, N - V, D)`; `visible_prediction (B, V, D)`, if theta is not 0;
+            `target (B, N, D)`, not whitened; `units (B, N, P)`, normalised pixels; `mask`.
         """
         backbone = self.backbone
         pixels = backbone.normalization(images)
         units = images_to_units(pixels, backbone.stride)
         visible = take_units(units, mask.visible)
         latent = backbone.encode_visible(visible, plan=mask.plan, training=training)
-        prediction = self.decoder(
+        target = self.hog.features(pixels, backbone.std) if self.hog else units
+        view = {"target": target, "units": units, "mask": mask}
+        view["prediction"] = self.decoder(
             latent, visible=mask.visible, scored=mask.scored, training=training
         )
-        target = self.hog.features(pixels, backbone.std) if self.hog else units
-        view = {"prediction": prediction, "target": target, "units": units, "mask": mask}
         if self.projector:
-            projected = self.projector(latent[:, backbone.num_prefix_tokens :])
-            view["visible_prediction"] = ops.cast(projected, "float32")
+            latent = latent[:, backbone.num_prefix_tokens :]
+            view["visible_prediction"] = ops.cast(self.projector(latent), "float32")
         return view
 
     def view_loss(self, view):
@@ -119,22 +110,11 @@ class DMJD(MaskedImageModel):
         if self.projector:
             visible = whiten(take_units(view["target"], mask.visible))
             of_visible = ops.mean(losses.smooth_l1(view["visible_prediction"] - visible, beta=2.0))
-        total = of_hidden + self.theta * of_visible
-        return total, {"loss_hidden": of_hidden, "loss_visible": of_visible}
+        terms = {"loss_hidden": of_hidden, "loss_visible": of_visible}
+        return of_hidden + self.theta * of_visible, terms
 
     def view_pictures(self, view):
-        """`originals`, `masked`, `reconstructions`, and of HOG `target` too: `(B, H, W, C)` each."""
-        units, target, mask = view["units"], view["target"], view["mask"]
-        hidden = ops.expand_dims(mask.hidden, -1)
-        mean, scale = (self.hog or PixelTarget()).statistics(take_units(target, mask.scored))
-        predicted = put_units(view["prediction"] * scale + mean, mask.scored, units.shape[1])
-        predicted = target * (1 - hidden) + predicted * hidden
-        originals, masked = self.to_pixels(units), self.to_pixels(units * (1 - hidden))
-        pictures = {"originals": originals, "masked": masked}
-        if self.hog is None:
-            return {**pictures, "reconstructions": self.to_pixels(predicted)}
-        target, predicted = self.hog.pictures(target, predicted, self.backbone.grid)
-        return {**pictures, "target": target, "reconstructions": predicted}
+        return feature_pictures(self, view, self.hog)
 
     def head_macs(self, visible, scored):
         projector = self.projector.macs(self.backbone.num_features) if self.projector else 0

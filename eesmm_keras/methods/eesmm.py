@@ -6,24 +6,23 @@ from eesmm_keras.decoders.decompose_split import SplitSources
 from eesmm_keras.decoders.decompose_subtract import SubtractSources
 from eesmm_keras.decoders.transformer import TransformerDecoder
 from eesmm_keras.layers.masking.bank import MaskBank
-from eesmm_keras.methods.method import BatchRule, MaskedImageModel
-from eesmm_keras.ops import losses
+from eesmm_keras.methods.method import BatchRule
+from eesmm_keras.methods.mixed_pixels import MixedPixels
 from eesmm_keras.ops.mixing import ImageMixer, check_loss_weights, check_mix_weights
-from eesmm_keras.ops.patches import put_units, take_units
+from eesmm_keras.ops.patches import take_units
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class EESMM(MaskedImageModel):
+class EESMM(MixedPixels):
     """Masked image modelling with mixed images (Kang et al., 2025).
 
     `num_mixed` images are averaged into one (Algorithm 1), most mask units are hidden, the encoder
     sees the visible units only, a light decoder rebuilds the mix at the hidden ones, and the mix is
     decomposed into its sources (Eq. 4-6). The loss is Eq. 7 on the mix and on each source.
 
-    A batch is cut into mixes of neighbouring images. If its size is not a multiple of `num_mixed`, the
-    last mix is filled up with the batch's first images: none is dropped, none is mixed with itself.
-    A batch with fewer images is an error; where its size is known only at run time (the last batch of a
-    TensorFlow data set), its loss is 0.
+    A batch is cut into mixes of neighbouring images; if its size is not a multiple of `num_mixed`, the
+    last mix is filled up with its first images. A batch with fewer images is an error; where its size
+    is known only at run time (the last batch of a TensorFlow data set), its loss is 0.
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
@@ -99,13 +98,9 @@ class EESMM(MaskedImageModel):
         return BatchRule(count, count, arguments.get("num_views", 1))
 
     def view(self, images, mask, training):
-        """One masked view: images -> group -> mix -> encode (visible) -> decode.
+        """One masked view: images -> group -> mix -> encode (visible) -> decode; see `MixedPixels`.
 
-        Returns:
-            dict; M = ceil(B / num_mixed) mixes, N units of P numbers: `prediction (M, S, P or n * P)`
-            on the scored units; `sources (M, n, H, W, C)`, pixels; `mixed (M, N, P)`, normalised
-            pixels; `encoded (M, V, P)`, what the encoder saw; `weight (M,)`, 0 where a sample is no
-            mix; `mask`.
+        There are M = ceil(B / num_mixed) mixes.
         """
         sources = self.mixer.sources(images, training=training)
         # Normalisation is linear: that of the mix is the mix of the normalised sources.
@@ -119,70 +114,7 @@ class EESMM(MaskedImageModel):
         prediction = self.decoder(
             latent, visible=mask.visible, scored=mask.scored, training=training
         )
-        weight = self.mixer.whole_mixes(images, mixed)
         return {
             "prediction": prediction, "sources": sources, "mixed": mixed, "encoded": encoded,
-            "weight": weight, "mask": mask,
+            "weight": self.mixer.whole_mixes(images, mixed), "mask": mask,
         }  # fmt: skip
-
-    def _scored(self, view):
-        """What the decomposition takes: prediction, mix, sources and hidden units, where scored."""
-        places = view["mask"].scored
-        hidden = ops.take(view["mask"].hidden, places, axis=1)
-        return {
-            "prediction": view["prediction"],
-            "mixed": take_units(view["mixed"], places),
-            "sources": lambda: take_units(self.backbone.units_of(view["sources"]), places),
-            "hidden": ops.broadcast_to(hidden, (self.num_mixed, hidden.shape[1])),
-        }
-
-    def decompose(self, view):
-        """Targets and predictions on the scored places, see `SubtractSources.parts`; and `hidden`."""
-        scored = self._scored(view)
-        return {**self.decomposer.parts(**scored), "hidden": scored["hidden"]}
-
-    def view_loss(self, view):
-        """Eq. 7 on the mix and on each source: `(total, {"loss_mixed", "loss_sources"})`.
-
-        The mix is scored where any of its images is hidden, a source where it is hidden itself.
-        `loss_sources` is the sum over the sources; the named terms are not weighted.
-        """
-        scored = self._scored(view)
-        mixed, sources = self.decomposer.errors(**scored)
-        mixed = losses.masked_mean(mixed, ops.max(scored["hidden"], axis=0))
-        sources = losses.masked_mean(sources, scored["hidden"])
-        mixed = ops.mean(mixed * view["weight"])
-        sources = ops.mean(sources * view["weight"][:, None], axis=0)
-        total = self.loss_weights[0] * mixed
-        for k, weight in enumerate(self.loss_weights[1:]):
-            total = total + weight * sources[k]
-        return total, {"loss_mixed": mixed, "loss_sources": ops.sum(sources)}
-
-    def view_pictures(self, view):
-        """What a person wants to see, pixel values 0..255 in float32.
-
-        Returns:
-            dict: `originals (M, n, H, W, C)`, the sources as the model got them; `mixed (M, H, W,
-            C)`; `masked`, what the encoder sees, grey where nothing; `mixed_reconstruction`, the
-            prediction where the mix is scored, the mix elsewhere; `reconstructions (M, n, H, W,
-            C)`, the decomposed predictions where a source is hidden, the source elsewhere.
-        """
-        mask, mixed, parts = view["mask"], view["mixed"][:, None], self.decompose(view)
-        sources, count = self.backbone.units_of(view["sources"]), mixed.shape[2]
-
-        def filled(prediction, original, hidden):
-            pixels = prediction * parts["scale"] + parts["mean"]
-            hidden = ops.expand_dims(hidden, -1)
-            return put_units(pixels, mask.scored, count) * hidden + original * (1 - hidden)
-
-        mix_hidden = ops.max(mask.hidden, axis=0, keepdims=True)
-        pictures = {
-            "originals": sources,
-            "mixed": mixed[:, 0],
-            "masked": put_units(view["encoded"], mask.visible, count),
-            "mixed_reconstruction": filled(parts["mixed_prediction"][:, None], mixed, mix_hidden)[
-                :, 0
-            ],
-            "reconstructions": filled(parts["source_predictions"], sources, mask.hidden),
-        }
-        return {name: self.to_pixels(units) for name, units in pictures.items()}

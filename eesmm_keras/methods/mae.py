@@ -55,7 +55,9 @@ class MAE(HiddenPixels):
         sampling = {"num_views": num_views, "block_size": block_size}
         if mask_sharing == "image":
             self.mask_seeds = keras.random.SeedGenerator(self.seed + 1)
-            self.masking = PerImageMasks(backbone.grid, mask_ratio, self.mask_seeds, **sampling)
+            self.masking = PerImageMasks(
+                grid=backbone.grid, mask_ratio=mask_ratio, seeds=self.mask_seeds, **sampling
+            )
         else:
             self.masking = MaskBank.of(
                 backbone, mask_ratio, size=mask_bank_size, seed=self.seed, **sampling

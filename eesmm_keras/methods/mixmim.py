@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from eesmm_keras.checks import check_choice, check_flag
+from eesmm_keras.checks import check_choice, check_flag, check_sides
 from eesmm_keras.decoders.transformer import TransformerDecoder
 from eesmm_keras.layers.masking.per_batch import BatchMask
 from eesmm_keras.methods.method import BatchRule, MaskedImageModel
@@ -42,18 +42,16 @@ class MixMIM(MaskedImageModel):
         decoder_num_heads=16, partner="next", seed=None, **kwargs,
     ):  # fmt: skip
         super().__init__(backbone, seed=seed, **kwargs)
-        if not backbone.takes_sides:
-            raise ValueError(
-                "Tokens of two images kept apart need a SwinBackbone: "
-                f"{type(backbone).__name__} has no sides."
-            )
+        check_sides(backbone)
         self.partner = check_choice("partner", partner, ("next", "reversed", "pair"))
         self.mask_ratio, self.norm_pixels = mask_ratio, check_flag("norm_pixels", norm_pixels)
         self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
         self.decoder_num_heads, self.target = decoder_num_heads, PixelTarget(norm_pixels)
         self.mask_seeds = keras.random.SeedGenerator(self.seed)
-        units = backbone.grid[0] * backbone.grid[1]
-        self.masking = BatchMask(units, mask_ratio, self.mask_seeds, rounding="down")
+        self.masking = BatchMask(
+            num_units=backbone.grid[0] * backbone.grid[1], mask_ratio=mask_ratio,
+            seeds=self.mask_seeds, rounding="down",
+        )  # fmt: skip
         self.decoder = TransformerDecoder.of(
             backbone, decoder_dim, decoder_depth, decoder_num_heads
         )
@@ -78,13 +76,11 @@ class MixMIM(MaskedImageModel):
         side = ops.reshape(mask.hidden, (1, *backbone.grid, 1))
         tokens = backbone.embed(pixels)
         repeats = tokens.shape[1] // backbone.grid[0]
-        sides = ops.repeat(ops.repeat(side, repeats, axis=1), repeats, axis=2)
-        sides = ops.cast(sides, tokens.dtype)
+        sides = ops.cast(ops.repeat(ops.repeat(side, repeats, 1), repeats, 2), tokens.dtype)
         mixed = tokens * (1 - sides) + partners(tokens, self.partner) * sides
         latent = backbone.encode_tokens(mixed, side=side, training=training)
         latent = ops.reshape(latent, (-1, mask.hidden.shape[-1], latent.shape[-1]))
-        own, other = mask.visible, mask.scored
-        units = images_to_units(pixels, backbone.stride)
+        own, other, units = mask.visible, mask.scored, images_to_units(pixels, backbone.stride)
         return {
             "prediction": self.decoder(
                 take_units(latent, own), visible=own, scored=other, training=training
@@ -101,11 +97,9 @@ class MixMIM(MaskedImageModel):
         """Mean squared error of both images over the places that were not theirs: `(total, {})`."""
         own = self.target(take_units(view["units"], view["mask"].scored))
         other = self.target(take_units(view["partner_units"], view["mask"].visible))
-        errors = [
-            losses.unit_errors(view["partner_prediction"], other),
-            losses.unit_errors(view["prediction"], own),
-        ]
-        return ops.mean(ops.concatenate(errors, axis=1)), {}
+        own = losses.unit_errors(view["prediction"], own)
+        other = losses.unit_errors(view["partner_prediction"], other)
+        return ops.mean(ops.concatenate([other, own], axis=1)), {}
 
     def view_pictures(self, view):
         """`originals`, `mixed` (what the encoder sees), `reconstructions`, `(B, H, W, C)` each."""

@@ -39,7 +39,7 @@ class SimMIM(HiddenPixels):
         self.mask_ratio, self.block_size = mask_ratio, block_size
         self.mask_seeds = keras.random.SeedGenerator(self.seed)
         self.masking = PerImageMasks(
-            backbone.grid, mask_ratio, self.mask_seeds, block_size=block_size
+            grid=backbone.grid, mask_ratio=mask_ratio, seeds=self.mask_seeds, block_size=block_size
         )
         normal = keras.initializers.TruncatedNormal
         self.head = keras.layers.Dense(

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from eesmm_keras.checks import check_whole
 from eesmm_keras.ops import losses
 from eesmm_keras.ops.hog import units_hog
 
@@ -81,3 +82,16 @@ class HOGTarget:
             self.strength(x, grid) / ops.maximum(brightest, 1e-6) for x in (target, predicted)
         )
         return tuple(ops.clip(strength, 0.0, 1.0) * 255.0 for strength in strengths)
+
+
+def check_hog_cell(cell, stride):
+    """Side of a HOG cell in pixels; None: 8, or the side of a mask unit (`stride`) if that is smaller.
+
+    Raises:
+        ValueError: it does not divide the unit's side.
+    """
+    if cell is None:
+        return min(8, stride)
+    if stride % check_whole("hog_cell", cell, 1, stride):
+        raise ValueError(f"hog_cell must divide the mask unit's side {stride}, got {cell}.")
+    return cell
