@@ -18,10 +18,9 @@ class DMJD(MaskedImageModel):
 
     Several masked views of each image in one step, hidden sets as disjoint as the ratio allows. Two
     branches share the encoder: the decoder predicts the hidden units, a projector with a linear
-    predictor the visible ones, both whitened HOG features. The public code has a mask per image, here
-    the batch shares them; there, the visible branch scores units against others of the image, because
-    predictions and targets stand in different orders; here each is scored against its own.
-    `learning_rate_scale` is the prediction rate over the corruption rate, as in the paper.
+    predictor the visible ones, both whitened HOG features. The public code has a mask per image, and
+    its visible branch scores units against others of the image; here the batch shares its masks, and
+    each is scored against its own. `learning_rate_scale`: prediction rate over corruption rate.
 
     Args:
         backbone: encoder with `encode_visible`.
