@@ -37,7 +37,15 @@ _BACKEND_FREE = (
 )  # fmt: skip
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
 # test_cross_backend go the same ways.
-_NOT_ON_JAX = ("benchmark", "cli", "compare", "doctor", "exports_files", "exports_refusals")
+_NOT_ON_JAX = (
+    "benchmark",
+    "cli",
+    "cli_lists",
+    "compare",
+    "doctor",
+    "exports_files",
+    "exports_refusals",
+)
 # What one backend made is compared bit for bit with what it makes now; exports run on TensorFlow.
 _ONLY_TENSORFLOW = ("golden", "exports_formats")
 _elsewhere = {
