@@ -64,7 +64,7 @@ def test_recipe_with_an_unknown_key(tmp_path):
     recipe = tmp_path / "mine.yaml"
     arguments = ["pretrain", "--data", "digits", "--out", tmp_path / "r", "--recipe", recipe]
     recipe.write_text("task: pretrain\nepoch: 3\n")
-    with pytest.raises(UserError, match="Unknown setting 'epoch'. Did you mean 'epochs'"):
+    with pytest.raises(UserError, match=r"Unknown setting 'epoch'\. Did you mean 'epochs'"):
         eesmm(*arguments)
     recipe.write_text("- 3")
     with pytest.raises(UserError, match="must be a mapping"):
