@@ -9,16 +9,6 @@ from eesmm_keras.cli._options import (
 )
 
 
-def _shares(context, parameter, value):
-    try:
-        shares = tuple(float(part) for part in value.split(",") if part.strip())
-    except ValueError as error:
-        raise click.BadParameter("expected numbers such as 0.01,0.1") from error
-    if any(not 0 < share <= 1 for share in shares):
-        raise click.BadParameter("shares must lie in (0, 1]")
-    return shares
-
-
 def _settings(context, parameter, value):
     from eesmm_keras.names import parse_yaml
 
@@ -35,8 +25,14 @@ def _settings(context, parameter, value):
 @data_option
 @click.option("--methods", required=True, callback=names_callback, metavar="NAME[:KEY=VALUE],...")
 @click.option("--backbone", required=True, metavar="NAME[:KEY=VALUE]")
-@click.option("--budget", required=True, metavar="epochs=N|minutes=M", help="Of pre-training.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--budget",
+    required=True,
+    metavar="KIND=N,...",
+    help="Of pre-training: gmacs=N (forward products, in 1e9), images=N, epochs=N or minutes=N; "
+    "several of one kind make a curve.",
+)
+@click.option("--seeds", default="3", show_default=True, metavar="N|SEED,...")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--image-size", type=click.IntRange(min=1), help="Default: the encoder's.")
 @click.option("--limit", type=click.IntRange(min=1), help="Training images used.")
@@ -47,12 +43,11 @@ def _settings(context, parameter, value):
 )
 @click.option(
     "--labels",
-    "label_shares",
     default="0.01,0.1",
     show_default=True,
-    callback=_shares,
-    metavar="SHARE,...",
-    help="Shares of the labels to fine-tune on.",
+    metavar="N/class|SHARE,...",
+    help="To fine-tune on, drawn anew for each seed: images of every class (5/class) or shares of "
+    'them (0.1); "" for none.',
 )
 @click.option(
     "--set",
@@ -70,6 +65,20 @@ def _settings(context, parameter, value):
     metavar="KEY=VALUE",
     help="Setting of every fine-tuning; can be repeated.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cells side by side, each on its part of the processor cores.",
+)
+@click.option(
+    "--evidence",
+    "evidence_folders",
+    multiple=True,
+    metavar="DIR",
+    help="Folder of finished cells, taken instead of run where all settings agree; can be repeated.",
+)
 @source_options
 @click.option("--out", required=True, metavar="DIR")
 def command(**options):
@@ -78,10 +87,12 @@ def command(**options):
     \b
     eesmm compare --data cifar10/ --methods eesmm,simmim --backbone swin_mini_32 \\
         --budget epochs=20 --seeds 3 --out runs/compare
-    eesmm compare ... --methods eesmm,eesmm:num_mixed=3,greenmim --budget minutes=5
+    eesmm compare ... --methods eesmm,greenmim:mask_ratio=0.875 --budget gmacs=400,gmacs=800 \\
+        --labels 5/class,50/class --seeds 0,1,2 --jobs 2
 
-    kNN, linear probe and fine-tuning on few labels, for each seed, beside random weights ("none").
-    The same command again goes on where it stopped.
+    kNN, linear probes of the last and of all stages, and fine-tuning on few labels, for each seed,
+    beside random weights ("none"). The table gives means, deviations and the paired difference to
+    the first method with its 95 % interval. The same command again goes on where it stopped.
     """
     from eesmm_keras.comparison.compare import compare
 

@@ -38,6 +38,17 @@ def _swin_presets():
         "image_shape": (64, 64, 3),
         "patch_size": 4,
     }
+    # The cost ratios of Swin-T at 224 pixels in small: 64 units of 8 pixels, of which a decoder 64 wide
+    # takes the same share. For experiments that should say something about the large encoders.
+    presets["swin_proxy_64"] = {
+        "image_shape": (64, 64, 3),
+        "patch_size": 4,
+        "window_size": 8,
+        "embed_dim": 64,
+        "depths": (2, 4),
+        "num_heads": (2, 4),
+        "kernel_initializer": "glorot_uniform",
+    }
     # MixMIM's encoder: large windows, no shift, absolute positions.
     mixmim = {
         "shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7),

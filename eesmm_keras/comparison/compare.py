@@ -1,177 +1,177 @@
 """`eesmm compare`: methods on the same data, encoder, budget and augmentation.
 
-OUT/cells/NAME-seedK.json   what one method and seed gave; a finished cell is not run again
-OUT/cells/NAME-seedK/       its pre-training run
+OUT/cells/NAME.json   what one method, budget and seed gave, with its settings; not run again
+OUT/cells/NAME/       its pre-training run
 OUT/results.csv, results.md, accuracy.png
 """
 
-import csv
+import hashlib
+import itertools
 import json
-import statistics
-import subprocess
-import sys
+import re
 from pathlib import Path
 
-import yaml
-
 from eesmm_keras.backbones import preset_arguments
+from eesmm_keras.comparison import evidence, specs, table
 from eesmm_keras.comparison.cell import NOTHING
+from eesmm_keras.comparison.picture import draw
+from eesmm_keras.comparison.workers import check_jobs, run_cells
 from eesmm_keras.errors import UserError
-from eesmm_keras.methods import names as method_names
-from eesmm_keras.names import split_arguments, unknown_name
 
-_SUMMED = ("epochs", "images_seen", "views_seen", "steps", "seconds", "images_per_s", "peak_mb")
+_INTRODUCTION = """\
+Accuracies in per cent: mean ± deviation between seeds, then the paired difference to {first} with its
+95 % interval (Student's t over the seeds). GMACs: forward products of encoder and decoder, all views.
 
-
-def parse_budget(text):
-    """`epochs=20` or `minutes=5` -> `("epochs", 20.0)`.
-
-    Raises:
-        UserError: anything else.
-    """
-    kind, _, amount = text.partition("=")
-    try:
-        value = float(amount)
-    except ValueError:
-        value = 0.0
-    if kind not in ("epochs", "minutes") or value <= 0 or (kind == "epochs" and value % 1):
-        raise UserError(f"--budget takes epochs=N or minutes=M, got {text!r}.")
-    return kind, value
-
-
-def parse_method(name):
-    """`eesmm:num_mixed=3` -> `("eesmm", {"num_mixed": 3})`.
-
-    Raises:
-        UserError: an unknown method.
-    """
-    method, arguments = split_arguments(name)
-    if method not in (*method_names(), NOTHING):
-        raise UserError(unknown_name("method", method, [*method_names(), NOTHING]))
-    return method, arguments
+"""
 
 
 def compare(
-    out, data, methods, backbone, budget, seeds=3, batch_size=64, image_size=None, limit=None,
-    probe_limit=None, label_shares=(0.01, 0.1), settings=None, finetune_settings=None,
-    where=None, say=print,
+    out, data, methods, backbone, budget, seeds="3", batch_size=64, image_size=None, limit=None,
+    probe_limit=None, labels="0.01,0.1", settings=None, finetune_settings=None, where=None, jobs=1,
+    evidence_folders=(), say=print,
 ):  # fmt: skip
     """Run every cell that is not done, and write the table and the picture.
 
     Args:
-        methods: names, with arguments as in `eesmm:num_mixed=3`. Random weights are always added.
-        budget: `epochs=N` or `minutes=M` of pre-training (M is made into epochs by a short trial).
-        seeds: runs of each method, with seeds 0, 1, ...
-        limit: training images used. probe_limit: images of the train and the test part that kNN, the
-            linear probe and the test of the fine-tuned classifier use.
-        label_shares: shares of the labels for fine-tuning.
-        where: dict of data_dir, max_image_pixels, follow_links: see `open_source`.
+        out: folder of the comparison.
+        data: labelled images with a train and a test part, see `open_source`.
+        methods: names, with arguments as in `eesmm:num_mixed=3`. Random weights are always added;
+            differences are taken to the first method.
+        backbone: name of the encoder, see `backbones.preset_arguments`.
+        budget: `gmacs=N` of counted forward products (encoder and decoder, all views), `images=N`,
+            `epochs=N` or `minutes=N` of pre-training, the last made into images by a short trial; or
+            several of one kind with commas between them.
+        seeds: a number, or a list with commas. A seed decides weights, masks, the order of images and
+            which labels are used.
+        batch_size: images a step.
+        image_size: pixels; None is the encoder's.
+        limit: training images used.
+        probe_limit: images of the train and the test part that kNN, the linear probes and the test
+            of the fine-tuned classifier use.
+        labels: of fine-tuning: images of each class ("5/class"), or shares of them ("0.1"), with
+            commas; "" for no fine-tuning.
         settings, finetune_settings: dicts for `PretrainSettings` and `FinetuneSettings`, for all
             methods alike.
+        where: dict of data_dir, max_image_pixels, follow_links: see `open_source`.
+        jobs: cells side by side, each on its part of the processor cores.
+        evidence_folders: folders with finished cells, taken instead of run where all settings agree.
 
     Returns:
-        list of dicts, one a method.
+        list of dicts, see `table.summary`: one a method and budget.
 
     Raises:
         UserError: anything about the arguments; or a cell failed, with what it said last.
     """
-    budget, out = parse_budget(budget), Path(out)
-    parsed = {NOTHING: (NOTHING, {}), **{name: parse_method(name) for name in methods}}
+    check_jobs(jobs)
+    names = [NOTHING, *(name for name in dict.fromkeys(methods) if name != NOTHING)]
+    if len(names) < 2:
+        raise UserError("--methods names no method: expected one or more, such as eesmm,simmim.")
+    budgets, seeds = specs.parse_budgets(budget), specs.parse_seeds(seeds)
+    labels, where = specs.parse_labels(labels), where or {}
     preset_arguments(backbone)
+    for name in names:
+        specs.parse_method(name)
+    known = [cell for folder in evidence_folders for cell in evidence.read_cells(folder)]
+    common = {
+        "data": specs.data_facts(data, where), "backbone": backbone, "image_size": image_size,
+        "batch_size": batch_size, "limit": limit, "probe_limit": probe_limit, "labels": labels,
+        "pretrain": settings or {}, "finetune": finetune_settings or {},
+    }  # fmt: skip
+    plan = [
+        ((name, chosen, seed), specs.settings_of(common, name, chosen, seed))
+        for seed, chosen, name in itertools.product(seeds, budgets, names)
+        if name != NOTHING or chosen == budgets[0]
+    ]
+    folder = _make_folder(out) / "cells"
+    results, missing = _look_up(plan, known + evidence.read_cells(folder), folder)
+    if results:
+        say(f"{len(results)} of {len(plan)} cells are there already.")
+    for _, spec in missing:
+        spec.update(data=str(data), where=where)
+    for key, result in run_cells(missing, jobs, say):
+        results[key] = result
+        write(out, rows_of(results, names))
+    rows = rows_of(results, names)
+    write(out, rows)
+    say((Path(out) / "results.md").read_text())
+    return rows
+
+
+def _look_up(plan, known, folder):
+    """Which cells are there, and what is to be run.
+
+    Args:
+        plan: list of `(key, settings)`, the key being `(method, budget, seed)`.
+        known: finished cells. folder: where others go.
+
+    Returns:
+        `(results, missing)`: dict from a key to a result; list of `(key, spec)`.
+    """
+    results, missing = {}, []
+    for key, wanted in plan:
+        found = evidence.find(known, wanted)
+        if found:
+            results[key] = found
+            continue
+        target = folder / f"{_file_name(*key, wanted)}.json"
+        paths = {"folder": str(target.with_suffix("")), "result": str(target)}
+        missing.append((key, {"settings": wanted, **paths}))
+    return results, missing
+
+
+def _make_folder(out):
     try:
-        (out / "cells").mkdir(parents=True, exist_ok=True)
+        (Path(out) / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"Cannot write to {out}: {error.strerror}. Choose another --out."
         ) from error
-    common = {
-        "data": str(data), "where": where or {}, "backbone": backbone, "image_size": image_size,
-        "batch_size": batch_size, "limit": limit, "probe_limit": probe_limit, "budget": budget,
-        "label_shares": list(label_shares), "settings": settings or {},
-        "finetune_settings": finetune_settings or {},
-    }  # fmt: skip
-    _check_same(out, common)
-    results = {name: [] for name in parsed}
-    for seed in range(seeds):
-        for name, (method, arguments) in parsed.items():
-            label = f"{name.replace(':', '-')}-seed{seed}"
-            target = out / "cells" / f"{label}.json"
-            if not target.is_file():
-                say(f"{name}, seed {seed}")
-                spec = {
-                    **common, "method": method, "arguments": arguments, "seed": seed,
-                    "folder": str(out / "cells" / label), "result": str(target),
-                }  # fmt: skip
-                _run(spec, out / "cells" / f"{label}.log")
-            results[name].append(json.loads(target.read_text()))
-            rows = [summary(name, cells) for name, cells in results.items() if cells]
-            write(out, rows)
-    say((out / "results.md").read_text())
+    return Path(out)
+
+
+def _file_name(name, budget, seed, settings):
+    """Readable, and another one for other settings."""
+    words = [name] if name == NOTHING else [name, budget_text(budget)]
+    words = re.sub(r"[^A-Za-z0-9.=]+", "-", "-".join(words)).strip("-")[:120]
+    mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{words}-seed{seed}-{mark}"
+
+
+def budget_text(budget):
+    """`("gmacs", 500.0)` -> `gmacs=500`."""
+    return f"{budget[0]}={budget[1]:g}"
+
+
+def rows_of(results, names):
+    """Rows of the table, random weights first.
+
+    Args:
+        results: dict from `(method, budget, seed)` to a cell's result.
+        names: methods in the order wanted; differences are taken to the second.
+    """
+    rows = []
+    for budget in sorted({budget for _, budget, _ in results}):
+        for name in names:
+            cells = _cells(results, name, budget)
+            if cells:
+                text = "" if name == NOTHING else budget_text(budget)
+                reference = _cells(results, names[1], budget)
+                rows.append(
+                    table.summary(name, text, cells, cells if name == names[1] else reference)
+                )
     return rows
 
 
-def _check_same(out, common):
-    """The settings of a comparison that goes on must be those it began with."""
-    path, text = out / "settings.yaml", yaml.safe_dump(json.loads(json.dumps(common)))
-    if path.is_file() and path.read_text() != text:
-        raise UserError(f"{out} holds a comparison with other settings. Choose another --out.")
-    path.write_text(text)
-
-
-def _run(spec, log):
-    with open(log, "w") as file:
-        command = [sys.executable, "-m", "eesmm_keras.comparison.cell", json.dumps(spec)]
-        status = subprocess.run(command, stdout=file, stderr=file).returncode
-    if status:
-        lines = log.read_text().splitlines()
-        last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
-        raise UserError(f"{spec['method']}, seed {spec['seed']} failed: {last} (see {log})")
-
-
-def summary(name, cells):
-    """One row of the table: means over the seeds, and `mean +- sd` of the accuracies."""
-    row = {"method": name, "seeds": len(cells)}
-    for key in _SUMMED:
-        values = [cell[key] for cell in cells if key in cell]
-        row[key] = round(statistics.mean(values), 1) if values else 0
-    for key in cells[0]:
-        if key in ("knn", "linear") or key.startswith("finetune_"):
-            values = [cell[key] for cell in cells]
-            row[key] = round(statistics.mean(values), 4)
-            row[f"{key}_sd"] = round(statistics.stdev(values), 4) if len(values) > 1 else 0.0
-    return row
+def _cells(results, name, budget):
+    found = [key for key in results if key[:2] == (name, budget)]
+    return {seed: results[name, budget, seed] for _, _, seed in found}
 
 
 def write(out, rows):
     """results.csv, results.md and accuracy.png."""
-    with open(out / "results.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    keys = [key for key in rows[0] if not key.endswith("_sd")]
-    lines = ["| " + " | ".join(keys) + " |", "|---" * len(keys) + "|"]
-    for row in rows:
-        cells = [
-            f"{row[key]:.3f} +- {row[f'{key}_sd']:.3f}" if f"{key}_sd" in row else f"{row[key]}"
-            for key in keys
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    (out / "results.md").write_text("\n".join(lines) + "\n")
+    out = Path(out)
+    table.write_csv(rows, out / "results.csv")
+    first = next((row["method"] for row in rows if row["method"] != NOTHING), NOTHING)
+    text = _INTRODUCTION.format(first=first) + table.markdown(rows)
+    (out / "results.md").write_text(text)
     draw(rows, out / "accuracy.png")
-
-
-def draw(rows, path):
-    """Accuracy against pre-training time: one panel a measure, one point a method."""
-    from matplotlib.figure import Figure
-
-    measures = [key for key in rows[0] if f"{key}_sd" in rows[0]]
-    figure = Figure(figsize=(4.2 * len(measures), 3.8), layout="constrained")
-    axes = figure.subplots(1, len(measures), squeeze=False)[0]
-    for axis, measure in zip(axes, measures, strict=True):
-        for row in rows:
-            value, spread = row[measure], row[f"{measure}_sd"]
-            axis.errorbar(row["seconds"], value, spread, fmt="o", capsize=3, label=row["method"])
-        axis.set(title=measure.replace("_", " "), xlabel="seconds of pre-training")
-    axes[0].set_ylabel("accuracy")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=110)

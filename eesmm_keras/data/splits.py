@@ -63,7 +63,7 @@ def stratified_split(labels, fraction, seed):
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def limit_source(source, limit=None, share=None, seed=0):
+def limit_source(source, limit=None, share=None, seed=0, per_class=None):
     """A random part of a source, the same share of every class where there are labels.
 
     Args:
@@ -71,11 +71,14 @@ def limit_source(source, limit=None, share=None, seed=0):
         limit: int, images wanted; None for no limit.
         share: in (0, 1], share of every class instead, at least one image each; None for all.
         seed: int >= 0: the part is a function of it.
+        per_class: int >= 1, images wanted of every class instead; of a smaller class all.
 
     Returns:
         `ImageSource`, the same one if nothing is left out.
     """
-    if share is None:
+    if per_class is not None:
+        share = 0.0
+    elif share is None:
         share = 1.0 if limit is None else min(1.0, limit / len(source))
     if share >= 1:
         return source
@@ -83,7 +86,7 @@ def limit_source(source, limit=None, share=None, seed=0):
     kept = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        count = max(1, round(share * len(members)))
+        count = per_class or max(1, round(share * len(members)))
         kept.append(np.random.default_rng((seed, int(label))).permutation(members)[:count])
     return source.take(np.sort(np.concatenate(kept)))
 

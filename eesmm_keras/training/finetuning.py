@@ -56,7 +56,8 @@ class Finetune(Job):
         valid = open_images(settings, "val", labelled=True)
         self.valid = limit_source(valid, settings.val_limit, seed=settings.seed)
         train = limit_source(train, settings.limit, seed=settings.seed)
-        self.train = limit_source(train, share=settings.label_share, seed=settings.seed)
+        labels = {"share": settings.label_share, "per_class": settings.labels_per_class}
+        self.train = limit_source(train, **labels, seed=settings.seed)
         self.sources = (self.train, self.valid)
         self.plan = BatchPlan.make(
             settings, len(self.train), replicas=devices.replicas, begun_with=begun_with

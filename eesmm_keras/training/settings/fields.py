@@ -153,6 +153,9 @@ class FinetuneSettings(Schedule):
     label_share: number(0, 1, without=(0,)) = setting(
         1.0, "Share of every class's training images, at least one each."
     )
+    labels_per_class: Count | None = setting(
+        None, "So many training images of every class instead, drawn by the seed."
+    )
     val_limit: Count | None = setting(None, "Validation images used, every class alike.")
     label_smoothing: Share = setting(0.1, "Share of a label that goes to all classes.")
     ema_momentum: number(0, 1, without=(1,)) | None = setting(
