@@ -1,0 +1,83 @@
+"""Tables of docs/evidence.md from the finished cells in docs/evidence/: nothing is run, no data needed.
+
+python benchmarks/study.py                          # every cell
+python benchmarks/study.py --picture docs/evidence/rates.png
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from eesmm_keras.comparison import evidence, specs, table
+from eesmm_keras.comparison.cell import NOTHING
+
+CELLS = Path(__file__).parent.parent / "docs" / "evidence"
+# What a label leaves out, as all cells of a study share it.
+SHARED = {"decoder_dim": 64, "decoder_num_heads": 4}
+_INITIAL = {"glorot_uniform": "", None: "0.02 kernels"}
+
+
+def label(settings):
+    """A cell's method with the arguments that are not the default, its rate and initial kernels."""
+    defaults = specs.defaults_of(settings)["arguments"]
+    changed = [
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in settings["arguments"].items()
+        if SHARED.get(key) != value and defaults.get(key) != value
+    ]
+    words = [":".join([settings["method"], *changed])]
+    if settings["pretrain"]:
+        words.append(f"rate {settings['pretrain']['learning_rate']:g}")
+    words.append(_INITIAL[settings["encoder"]["kernel_initializer"]])
+    return ", ".join(word for word in words if word)
+
+
+def rows(cells, first=None):
+    """Rows of the table: one a method, budget and initial kernels, over all seeds.
+
+    Args:
+        cells: of `evidence.read_cells`.
+        first: start of the label that differences are taken to; None: the first method's.
+    """
+    groups = {}
+    for cell in cells:
+        settings = cell["settings"]
+        budget = settings["budget"]
+        text = f"{budget[0]}={budget[1]:g}" if budget else ""
+        key = (settings["method"] != NOTHING, text, label(settings))
+        groups.setdefault(key, {})[settings["seed"]] = cell["result"]
+    keys = sorted(groups)
+    trained = [key for key in keys if key[0]]
+    chosen = [key for key in trained if first is None or key[2].startswith(first)]
+    found = []
+    for key in keys:
+        same = [other for other in chosen if other[1] == key[1]] or chosen
+        reference = groups[same[0]] if same and key != same[0] else groups[key]
+        found.append(table.summary(key[2], key[1], groups[key], reference))
+    return found
+
+
+def check(folder):
+    """Raise an AssertionError if a cell names a path: cells are read on any machine."""
+    for path in folder.glob("*.json"):
+        assert '"/' not in path.read_text(), f"{path} holds a path"
+        assert json.loads(path.read_text())["settings"]["data"]["train_images"] > 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cells", type=Path, default=CELLS, help="Folder of cells.")
+    parser.add_argument("--first", help="Method that differences are taken to, as in the table.")
+    parser.add_argument("--picture", type=Path, help="Write accuracy against compute there.")
+    args = parser.parse_args()
+    check(args.cells)
+    found = rows(evidence.read_cells(args.cells), args.first)
+    print(table.markdown(found))
+    if args.picture:
+        from eesmm_keras.comparison.picture import draw
+
+        draw(found, args.picture)
+
+
+if __name__ == "__main__":
+    main()
