@@ -24,8 +24,8 @@ def exposure(method, arguments, images, macs):
     Args:
         method: name. arguments: dict of its constructor.
         images: images seen, repetitions counted.
-        macs: multiply-accumulates of a forward pass for one image, see `MaskedImageModel.macs`: encoder and
-            decoder, all views.
+        macs: multiply-accumulates of a forward pass for one image, encoder and decoder, all views:
+            see `MaskedImageModel.macs`.
 
     Returns:
         dict: `images_seen`; `views_seen`, masked views of them; `encodings`, passes of the encoder
