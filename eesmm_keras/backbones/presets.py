@@ -8,6 +8,38 @@ _SWIN = {
 }
 
 
+# For small images.
+_SMALL = {
+    # Three stages, final stride 8 (mask units of 8 pixels).
+    "swin_mini_32": {
+        "image_shape": (32, 32, 3), "patch_size": 2, "window_size": 4, "embed_dim": 48,
+        "depths": (2, 2, 2), "num_heads": (2, 4, 8),
+    },
+    # The same for images of 64 pixels: mask units of 16.
+    "swin_mini_64": {
+        "image_shape": (64, 64, 3), "patch_size": 4, "window_size": 4, "embed_dim": 48,
+        "depths": (2, 2, 2), "num_heads": (2, 4, 8),
+    },
+    # Two stages, so that a small image has 64 mask units, of 4 pixels.
+    "swin_fine_32": {
+        "image_shape": (32, 32, 3), "patch_size": 2, "window_size": 4, "embed_dim": 64,
+        "depths": (2, 4), "num_heads": (2, 4),
+    },
+    # The cost ratios of Swin-T at 224 pixels in small: 64 units of 8 pixels, of which a decoder 64 wide
+    # takes the same share. For experiments that should say something about the large encoders.
+    "swin_proxy_64": {
+        "image_shape": (64, 64, 3), "patch_size": 4, "window_size": 8, "embed_dim": 64,
+        "depths": (2, 4), "num_heads": (2, 4), "kernel_initializer": "glorot_uniform",
+    },
+}  # fmt: skip
+
+# MixMIM's encoder: large windows, no shift, absolute positions.
+_MIXMIM = {
+    "shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7),
+    "kernel_initializer": "glorot_uniform",
+}  # fmt: skip
+
+
 def _swin_presets():
     presets = {}
     for size, shape in _SWIN.items():
@@ -15,56 +47,16 @@ def _swin_presets():
             name = f"swin_{size}_{image}" + ("_w14" if window == 14 else "")
             presets[name] = {"image_shape": (image, image, 3), "window_size": window, **shape}
         presets[f"swin_{size}"] = presets[f"swin_{size}_224"]
-    # For small images: three stages, final stride 8 (mask units of 8 pixels) and 16.
-    presets["swin_mini_32"] = {
-        "image_shape": (32, 32, 3),
-        "patch_size": 2,
-        "window_size": 4,
-        "embed_dim": 48,
-        "depths": (2, 2, 2),
-        "num_heads": (2, 4, 8),
-    }
-    # Two stages, so that a small image has 64 mask units, of 4 pixels.
-    presets["swin_fine_32"] = {
-        "image_shape": (32, 32, 3),
-        "patch_size": 2,
-        "window_size": 4,
-        "embed_dim": 64,
-        "depths": (2, 4),
-        "num_heads": (2, 4),
-    }
-    presets["swin_mini_64"] = {
-        **presets["swin_mini_32"],
-        "image_shape": (64, 64, 3),
-        "patch_size": 4,
-    }
-    # The cost ratios of Swin-T at 224 pixels in small: 64 units of 8 pixels, of which a decoder 64 wide
-    # takes the same share. For experiments that should say something about the large encoders.
-    presets["swin_proxy_64"] = {
-        "image_shape": (64, 64, 3),
-        "patch_size": 4,
-        "window_size": 8,
-        "embed_dim": 64,
-        "depths": (2, 4),
-        "num_heads": (2, 4),
-        "kernel_initializer": "glorot_uniform",
-    }
-    # MixMIM's encoder: large windows, no shift, absolute positions.
-    mixmim = {
-        "shift": False, "positions": "sincos", "window_size": (14, 14, 14, 7),
-        "kernel_initializer": "glorot_uniform",
-    }  # fmt: skip
+    presets.update(_SMALL)
     for size, dim, heads in (("base", 128, 4), ("large", 192, 6), ("huge", 352, 11)):
         presets[f"mixmim_{size}"] = {
             "image_shape": (224, 224, 3),
-            **mixmim,
+            **_MIXMIM,
             "embed_dim": dim,
             "depths": (2, 2, 18, 2),
             "num_heads": (heads, 2 * heads, 4 * heads, 8 * heads),
         }
-    presets["mixmim_mini_32"] = {
-        **presets["swin_mini_32"], **mixmim, "window_size": (8, 8, 4),
-    }  # fmt: skip
+    presets["mixmim_mini_32"] = {**_SMALL["swin_mini_32"], **_MIXMIM, "window_size": (8, 8, 4)}
     return presets
 
 
