@@ -55,7 +55,7 @@ def test_blocks_are_squares():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_views": 0}, "num_views must be at least 1"),
+        ({"num_views": 0}, "num_views must be a whole number from 1 to 64"),
         ({"num_masks": 2, "num_views": 2}, "Independent masks"),
         ({"block_size": 2}, "block_size must divide the 7x7"),
         ({"prediction_ratio": 0.5}, "between mask_ratio=0.6 and 1"),

@@ -90,7 +90,7 @@ def copy_mae(weights, model):
     projection = backbone.patch_embedding.projection
     projection.kernel.assign(kernel.transpose(2, 3, 1, 0).reshape(-1, 32))
     projection.bias.assign(weights["vit.embeddings.patch_embeddings.projection.bias"])
-    backbone.class_token.token.assign(weights["vit.embeddings.cls_token"])
+    backbone.token.token.assign(weights["vit.embeddings.cls_token"])
     norm(backbone.norm, "vit.layernorm")
     linear(model.decoder.embed, "decoder.decoder_embed")
     model.decoder.mask_token.assign(weights["decoder.mask_token"])

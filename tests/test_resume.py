@@ -115,7 +115,7 @@ def test_signals_are_noted_and_the_old_handlers_come_back():
 
 
 def test_exit_code_of_an_interrupted_run(monkeypatch, capsys):
-    def stop(**kwargs):
+    def stop(*args, **kwargs):
         raise Interrupted("Stopped by SIGTERM")
 
     monkeypatch.setattr(cli.group, "main", stop)

@@ -24,7 +24,9 @@ def dense_masked(backbone, images, visible):
     hidden = hidden.reshape(backbone.grid)
     x = backbone.patch_embedding(patchify(backbone.normalization(images), backbone.patch_size))
     if backbone.positions:
-        x = ops.reshape(backbone.positions(ops.reshape(x, (len(x), -1, x.shape[-1]))), x.shape)
+        x = ops.reshape(
+            backbone.absolute_positions(ops.reshape(x, (len(x), -1, x.shape[-1]))), x.shape
+        )
     for number, stage in enumerate(backbone.stages):
         side = stage.height // backbone.grid[0]
         tokens = np.kron(hidden, np.ones((side, side), bool))

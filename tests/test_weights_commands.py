@@ -71,7 +71,7 @@ def test_too_little_is_refused_before_the_folder_is_made(tmp_path):
     with pytest.raises(UserError, match="for a ViTBackbone; this encoder is a SwinBackbone"):
         finetune(resolve("finetune", options=options), lambda line: None)
     options = {**options, "backbone": None, "min_coverage": 2.0}
-    with pytest.raises(UserError, match="min_coverage must lie in"):
+    with pytest.raises(UserError, match="min_coverage must be a number from 0 to 1"):
         finetune(resolve("finetune", options=options), lambda line: None)
     options = {**options, "min_coverage": None, "adapt_tables": "linear"}
     with pytest.raises(UserError, match="Unknown tables 'linear'"):

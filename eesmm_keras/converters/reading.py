@@ -187,9 +187,8 @@ def _read_pickle(path):
     try:
         with torch.serialization.safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
-            )
+            mapped = zipfile.is_zipfile(path) or None
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises many kinds, all meaning the same to the user.
         text = str(error)
         blamed = re.search(r"GLOBAL ([\w.]+)", text)
