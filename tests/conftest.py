@@ -31,20 +31,21 @@ if keras.backend.backend() == "jax":
 
 # Nothing in these depends on the Keras backend: one run is enough.
 _BACKEND_FREE = (
-    "child_process",
-    "architecture", "cluster", "data_augmentation", "data_decoding", "data_index", "data_pipeline",
-    "data_bad_files", "data_family", "data_sources", "data_tfds", "untrusted_files",
+    "architecture", "batch_plan", "child_process", "cli_boundary", "cli_lists", "cluster",
+    "damaged_runs", "data_augmentation", "data_bad_files", "data_decoding", "data_family",
+    "data_index", "data_pipeline", "data_sources", "data_tfds", "list", "model_files", "resizing",
+    "run_folder", "settings", "untrusted_files",
 )  # fmt: skip
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
 # test_cross_backend go the same ways.
 _NOT_ON_JAX = (
     "benchmark",
     "cli",
-    "cli_lists",
     "compare",
     "doctor",
     "exports_files",
     "exports_refusals",
+    "plugins_models",
 )
 # What one backend made is compared bit for bit with what it makes now; exports run on TensorFlow.
 _ONLY_TENSORFLOW = ("golden", "exports_formats")
