@@ -57,10 +57,11 @@ class MaskedImageModel(GuardedModel):
     """
 
     encodes_visible = False
-    masking = decoder = None
 
     def __init__(self, backbone, loss_names=(), seed=None, **kwargs):
         super().__init__(**kwargs)
+        # Not of the class: on PyTorch a class's attribute would hide the module of the same name.
+        self.masking = self.decoder = None
         self.backbone = backbone
         drawn = np.random.randint(2**31) if seed is None else seed
         self.seed = check_whole("seed", drawn, 0, 2**32 - 1)
