@@ -129,7 +129,7 @@ def test_checkpoints_that_earlier_releases_wrote_with_loss_scaling_are_read(buil
 
     variables = [*own[:-2], *inner]
     if built == "twice":
-        unused = [keras.Variable(7, dtype="int32"), keras.Variable(1.0)]
+        unused = [keras.Variable(7, dtype="int32", trainable=False), keras.Variable(1.0)]
         variables = [*own, *inner[:-2], *unused, *inner[-2:]]
     # The model as an earlier release saw it.
     old = SimpleNamespace(
