@@ -3,8 +3,8 @@
     python _clean_run.py CONTRACT.py FORMAT.py CLASS EXPORT INPUTS.npz OUTPUTS.npz
 
 FORMAT.py defines the format's CLASS, CONTRACT.py is `exports/format.py`; nothing else of this package
-can be imported here, nor can Keras. INPUTS holds one array per test batch. OUTPUTS receives one array
-per batch and output, under the name `batch/output`.
+can be imported here, nor can Keras, but by a class that says `uses_keras`. INPUTS holds one array
+per test batch. OUTPUTS receives one array per batch and output, under the name `batch/output`.
 """
 
 import importlib.util
@@ -48,6 +48,8 @@ def load_contract(path):
 def main(contract, file, cls, export, inputs, outputs):
     load_contract(contract)
     fmt = getattr(load("the_format", file), cls)()
+    if fmt.uses_keras:
+        del sys.modules["keras"]
     with np.load(inputs) as arrays:
         results = fmt.run(export, {batch: arrays[batch] for batch in arrays})
     named = {f"{batch}/{name}": y for batch, found in results.items() for name, y in found.items()}

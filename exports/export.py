@@ -1,5 +1,6 @@
 """`export_model`: the one function of this package that users call."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -55,15 +56,26 @@ def export_model(
         "tolerance": tolerance,
         "overwrite": overwrite,
     }
-    _check(fmt, Path(out), tolerance, overwrite)
+    _check(fmt, Path(out), **options)
     return _export(source, fmt, Path(out), sample_images=sample_images, **options)
 
 
-def _check(fmt, out, tolerance, overwrite):
+def _check(fmt, out, *, preprocessing, resize, tolerance, overwrite, **_):
     try:
         kind = FORMATS.get(fmt)()
     except UserError as error:
         raise ExportError(str(error)) from error
+    missing = [name for name in kind.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(
+            f"The format {fmt} needs {' and '.join(missing)}: pip install "
+            f"'eesmm-keras[{kind.extra}]'."
+        )
+    if kind.model_input and (resize or not preprocessing):
+        raise ExportError(
+            f"The input of the format {fmt} is fixed by the library that opens it (normalised pixels "
+            "of one size): leave out --resize and --no-preprocessing."
+        )
     if not tolerance > 0:
         raise ExportError(f"Expected a positive `tolerance`, received: {tolerance!r}")
     check_destination(out, kind, overwrite)

@@ -9,28 +9,47 @@ class Format:
 
     The member NAME of the family is `exports/formats/NAME.py`, or a plug-in `formats/NAME.py`; NAME is
     what `--format` takes. The file is read twice: by the command, which calls `write`, and by a clean
-    process, which calls `run` and in which neither `keras` nor anything of `eesmm_keras` but this
-    contract can be imported. So its other imports of this package, and all that only `write` needs,
-    stand inside `write`.
+    process, which calls `run` and in which nothing of `eesmm_keras` but this contract can be imported,
+    nor `keras` unless the format says so. So its other imports of this package, and all that only
+    `write` needs, stand inside `write`.
 
     Attributes:
         description: what the report calls the format, such as "ONNX, opset 18".
         suffix: what the name of an export must end in; "" where any name will do.
+        needs: names of the modules that it needs and this package does not bring.
+        extra: the extra of this package that brings them: `pip install 'eesmm-keras[EXTRA]'`.
+        uses_keras: whether its own runtime is made of Keras, so that `run` may import it.
+        model_input: None: the exported function takes `images` `(B, H, W, C)`, as `preprocessing` and
+            `resize` say. Or `{"name", "layout"}` of what the exported model takes, for a format whose
+            library fixes that: float32 that is normalised outside, in "NCHW" or "NHWC". Then neither
+            choice is there, and `run` normalises the pixels that it gets, as the export says.
+        library: what the Hugging Face hub calls the library that opens the file, for the model card;
+            None: it has no name there.
     """
 
     description = ""
     suffix = ""
+    needs = ()
+    extra = ""
+    uses_keras = False
+    model_input = None
+    library = None
+
+    def outputs(self, graph):
+        """Names of those of `graph.outputs` that the export gives and is compared on; here: all."""
+        return list(graph.outputs)
 
     def write(self, graph, metadata, path):
         """Write a model. Runs on the TensorFlow backend, in the process of the export.
 
         Args:
-            graph: `exports.graph.ServingGraph`: the inference function as a `tf.function`.
+            graph: `exports.graph.ServingGraph`: the inference function as a `tf.function`, and the
+                model that it is made of.
             metadata: dict of JSON types that the file must carry, see `exports.metadata.describe`.
             path: `pathlib.Path` of a file or folder that does not exist yet, in a folder that does.
 
         Raises:
-            ExportError: the format cannot hold this model.
+            UserError: the format cannot hold this model.
         """
         raise NotImplementedError
 
@@ -39,10 +58,11 @@ class Format:
 
         Args:
             path: str, what `write` wrote.
-            batches: {name: array `(B, H, W, 3)`} of `metadata["input"]["dtype"]`; B differs.
+            batches: {name: array `(B, H, W, C)`}; B differs. Of `metadata["input"]["dtype"]`; or uint8
+                pixels, where the format has a `model_input`.
 
         Returns:
-            {name: {output: float32 array}}, the outputs by the names of `graph.outputs`.
+            {name: {output: float32 array}}, the outputs by the names that `outputs` gave.
         """
         raise NotImplementedError
 

@@ -10,19 +10,24 @@ from eesmm_keras.exports.source import as_float32, backbone_of
 
 @dataclass(frozen=True)
 class ServingGraph:
-    """A traced-to-be function with what the writers need to know about it.
+    """What the writers get: the model, and a function of it that is traced when it is asked for.
 
     Attributes:
+        model: the `Task` or backbone, in float32.
         function: tf.function, `images` -> dict of float32 tensors.
         spec: tf.TensorSpec of `images`.
-        variables: the tf.Variables the function reads.
         outputs: static shape of each output by name, None for the batch.
     """
 
+    model: Any
     function: Any
     spec: tf.TensorSpec
-    variables: list
     outputs: dict[str, tuple]
+
+    @property
+    def variables(self):
+        """The tf.Variables that the function reads."""
+        return [variable.value for variable in self.model.variables]
 
 
 def build_graph(model, *, preprocessing, features, resize):
@@ -49,9 +54,9 @@ def build_graph(model, *, preprocessing, features, resize):
             images = resize_bilinear(images, height, width)
         return {name: tf.cast(x, tf.float32) for name, x in network(images).items()}
 
-    structured = serve.get_concrete_function().structured_outputs
-    outputs = {name: tuple(x.shape) for name, x in structured.items()}
-    return ServingGraph(serve, spec, [v.value for v in copy.variables], outputs)
+    blank = tf.zeros((1, height, width, channels))
+    outputs = {name: (None, *x.shape[1:]) for name, x in network(blank).items()}
+    return ServingGraph(copy, serve, spec, outputs)
 
 
 def named_outputs(model, features):

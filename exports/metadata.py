@@ -1,5 +1,7 @@
 """What a reader of the exported file must know to use it, kept inside the file."""
 
+import tensorflow as tf
+
 from eesmm_keras._version import __version__
 from eesmm_keras.exports.source import backbone_of
 from eesmm_keras.tasks.task import Task
@@ -7,30 +9,32 @@ from eesmm_keras.tasks.task import Task
 _FEATURES = {"pooled": "mean of the last feature map over its positions"}
 
 
-def describe(model, graph, *, preprocessing, resize):
-    """A JSON-ready dict: classes, input contract, preprocessing, outputs, package version."""
+def describe(model, graph, kind, *, preprocessing, resize):
+    """A JSON-ready dict: classes, input contract, preprocessing, outputs, package version.
+
+    Args:
+        model: what is exported. graph: `ServingGraph` of it. kind: `Format`.
+        preprocessing, resize: as in `export_model`; a format with a `model_input` has neither.
+    """
     backbone = backbone_of(model)
     height, width, _ = backbone.image_shape
+    inside = preprocessing and not kind.model_input
     names = model.class_names if isinstance(model, Task) else None
     known = {**_FEATURES, **(model.output_descriptions if isinstance(model, Task) else {})}
-    pixels = {"value_range": [0, 255]} if preprocessing else {"value_range": "normalised"}
     return {
         "model": model.name,
         "class_names": None if names is None else list(names),
         "image_size": [height, width],
         "input": {
-            "name": "images",
-            "dtype": graph.spec.dtype.name,
-            "shape": ["batch", *graph.spec.shape.as_list()[1:]],
-            "layout": "NHWC",
+            **_input(graph, kind),
             "color_order": "RGB",
-            **pixels,
+            "value_range": [0, 255] if inside else "normalised",
         },
         "preprocessing": {
             "formula": "(images / 255 - mean) / std",
             "mean": [float(x) for x in backbone.mean],
             "std": [float(x) for x in backbone.std],
-            "in_graph": preprocessing,
+            "in_graph": inside,
             "resize_in_graph": resize,
         },
         "outputs": {
@@ -42,6 +46,16 @@ def describe(model, graph, *, preprocessing, resize):
         },
         "eesmm_keras_version": __version__,
     }
+
+
+def _input(graph, kind):
+    """Name, kind, shape and layout of what the exported model takes."""
+    shape, dtype, name, layout = graph.spec.shape.as_list()[1:], graph.spec.dtype, "images", "NHWC"
+    if kind.model_input:
+        dtype, name, layout = tf.float32, kind.model_input["name"], kind.model_input["layout"]
+    if layout == "NCHW":
+        shape = [shape[2], *shape[:2]]
+    return {"name": name, "dtype": dtype.name, "shape": ["batch", *shape], "layout": layout}
 
 
 def _level_description(name):

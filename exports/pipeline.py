@@ -1,7 +1,10 @@
 """The steps of an export, on the TensorFlow backend."""
 
+from dataclasses import replace
+
 import tensorflow as tf
 
+from eesmm_keras.errors import UserError
 from eesmm_keras.exports.destination import (
     move_into_place,
     size_on_disk,
@@ -31,13 +34,20 @@ def run_pipeline(
     # On the CPU even where there is a GPU: its TF32 products are not float32.
     with staging(out) as staged, quiet(), tf.device("/CPU:0"):
         graph = build_graph(network, preprocessing=preprocessing, features=features, resize=resize)
-        metadata = describe(model, graph, preprocessing=preprocessing, resize=resize)
+        graph = replace(graph, outputs={name: graph.outputs[name] for name in kind.outputs(graph)})
+        metadata = describe(model, graph, kind, preprocessing=preprocessing, resize=resize)
         _write(kind, graph, metadata, staged)
         fed = {k: x if preprocessing else normalise(x, backbone) for k, x in batches.items()}
         found = run_export(kind, staged, fed)
-        expected = reference_outputs(network, batches, features)
+        expected = reference_outputs(network, batches, features, graph.outputs)
         differences, limits = compare(expected, found, tolerance, scaled=features)
-        parity = {"format": fmt, "max_abs_diff": differences, "limits": limits}
+        parity = {
+            "format": fmt,
+            "max_abs_diff": differences,
+            "limits": limits,
+            "input": metadata["input"],
+            "preprocessing": metadata["preprocessing"],
+        }
         inside = staged.is_dir()
         if inside:
             write_parity(staged, out.name, parity)
@@ -58,8 +68,8 @@ def run_pipeline(
 def _write(kind, graph, metadata, path):
     try:
         kind.write(graph, metadata, path)
-    except ExportError:
-        raise
+    except UserError as error:
+        raise ExportError(str(error)) from error
     except Exception as error:  # a plug-in, or a converter that lacks an operation
         raise ExportError(
             f"The format cannot write this model: {type(error).__name__}: {shortened(error, 400)}"

@@ -55,11 +55,11 @@ def _photographs(image_shape):
     return np.rint(np.clip(resized, 0, 255)).astype("uint8")
 
 
-def reference_outputs(model, batches, features):
+def reference_outputs(model, batches, features, names):
     """What `model` as given (float32, TensorFlow backend) says of the pixel `batches`.
 
     The model is fed as a user feeds it, apart from the exported graph: a graph that normalises or
-    resizes wrongly shows here. Returns {batch: {output: float32 array}}.
+    resizes wrongly shows here. Returns {batch: {output: float32 array}} for the outputs in `names`.
     """
     original = as_float32(model)
     backbone = backbone_of(original)
@@ -72,12 +72,13 @@ def reference_outputs(model, batches, features):
             pixels = tf.image.resize(pixels, size, antialias=True).numpy()
         if not backbone.include_normalization:
             pixels = normalise(pixels, backbone)
-        results[name] = {key: np.asarray(x, "float32") for key, x in network(pixels).items()}
+        found = network(pixels)
+        results[name] = {key: np.asarray(found[key], "float32") for key in names}
     return results
 
 
 def run_export(fmt, path, batches):
-    """Outputs of the exported file, from a fresh process without Keras or this package.
+    """Outputs of the exported file, from a fresh process without this package or (mostly) Keras.
 
     Args:
         fmt: `Format`, of which the process reads the file.
