@@ -31,11 +31,29 @@ if keras.backend.backend() == "jax":
 
 # Nothing in these depends on the Keras backend: one run is enough.
 _BACKEND_FREE = (
-    "architecture", "batch_plan", "child_process", "cli_boundary", "cli_lists", "cluster",
-    "damaged_runs", "data_augmentation", "data_bad_files", "data_decoding", "data_family",
-    "data_index", "data_pipeline", "data_sources", "data_tfds", "list", "model_files", "resizing",
-    "run_folder", "settings", "untrusted_files",
-)  # fmt: skip
+    "architecture",
+    "batch_plan",
+    "child_process",
+    "cli_boundary",
+    "cli_lists",
+    "cli_odd_calls",
+    "cluster",
+    "damaged_runs",
+    "data_augmentation",
+    "data_bad_files",
+    "data_decoding",
+    "data_family",
+    "data_index",
+    "data_pipeline",
+    "data_sources",
+    "data_tfds",
+    "list",
+    "model_files",
+    "resizing",
+    "run_folder",
+    "settings",
+    "untrusted_files",
+)
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
 # test_cross_backend go the same ways.
 _NOT_ON_JAX = (

@@ -94,7 +94,7 @@ class EESMM(MixedPixels):
 
     @classmethod
     def batch_rule(cls, arguments):
-        count = arguments.get("num_mixed", 2)
+        count = check_whole("num_mixed", arguments.get("num_mixed", 2), 2, MAX_MIXED)
         return BatchRule(count, count, arguments.get("num_views", 1))
 
     def view(self, images, mask, training):
