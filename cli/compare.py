@@ -4,9 +4,11 @@ from eesmm_keras.cli._options import (
     SOURCE_KEYS,
     data_option,
     names_callback,
+    setting_options,
     source_options,
     where_from,
 )
+from eesmm_keras.training.settings.fields import PretrainSettings
 
 
 def _settings(context, parameter, value):
@@ -34,7 +36,7 @@ def _settings(context, parameter, value):
 )
 @click.option("--seeds", default="3", show_default=True, metavar="N|SEED,...")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--image-size", type=click.IntRange(min=1), help="Default: the encoder's.")
+@setting_options(PretrainSettings, only=("image_size",))
 @click.option("--limit", type=click.IntRange(min=1), help="Training images used.")
 @click.option(
     "--probe-limit",

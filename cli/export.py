@@ -56,9 +56,8 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
 def _samples(path, data, where):
     from eesmm_keras.data.pipeline import load_arrays
     from eesmm_keras.data.sources import open_source
-    from eesmm_keras.training.weights import load_backbone, square_side
+    from eesmm_keras.training.weights import load_backbone
 
     backbone = load_backbone(path)
-    square_side(backbone.image_shape, path)
-    images, _ = load_arrays(open_source(data, **where), backbone.image_shape[0], limit=16)
+    images, _ = load_arrays(open_source(data, **where), backbone.image_shape[:2], limit=16)
     return images

@@ -35,16 +35,15 @@ def command(weights, images, out, count, seed, **options):
     from eesmm_keras.errors import UserError
     from eesmm_keras.methods.method import MaskedImageModel
     from eesmm_keras.pictures import save_grid
-    from eesmm_keras.training.weights import load_checked, square_side
+    from eesmm_keras.training.weights import load_checked
 
     if Path(out).suffix.lower() != ".png":
         raise UserError(f"--out must name a .png file, got {out}.")
     model = load_checked(weights)
     if not isinstance(model, MaskedImageModel):
         raise UserError(f"{weights} is no pre-training model but a {type(model).__name__}.")
-    square_side(model.backbone.image_shape, weights)
     pixels = _pixels(
-        images, model.backbone.image_shape[0], count, model.images_per_sample, where_from(options)
+        images, model.backbone.image_shape[:2], count, model.images_per_sample, where_from(options)
     )
     try:
         save_grid(model.reconstruct(pixels, seed=seed), out)
@@ -54,7 +53,7 @@ def command(weights, images, out, count, seed, **options):
 
 
 def _pixels(images, size, count, group, where):
-    """`(B, size, size, 3)` uint8; one image, or too few for a mix, is repeated upside down."""
+    """`(B, H, W, 3)` uint8; one image, or too few for a mix, is repeated upside down."""
     import numpy as np
 
     from eesmm_keras.data.decoding import allow_pixels, center_crop, read_rgb

@@ -43,6 +43,7 @@ _BACKEND_FREE = (
     "data_bad_files",
     "data_decoding",
     "data_family",
+    "data_image_size",
     "data_index",
     "data_pipeline",
     "data_sources",

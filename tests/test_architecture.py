@@ -18,7 +18,7 @@ PACKAGES = {
 }
 # A room may import from the rooms before it; those of one rank do not know each other.
 RANKS = [
-    {"_version", "errors", "recipes"},
+    {"_version", "errors", "image_size", "recipes"},
     {"child_process", "names", "progress", "quiet"},
     {"registry", "checks"},
     {"parallel", "guarded_model"},

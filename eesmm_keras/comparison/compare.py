@@ -44,7 +44,7 @@ def compare(
         seeds: a number, or a list with commas. A seed decides weights, masks, the order of images and
             which labels are used.
         batch_size: images a step.
-        image_size: pixels; None is the encoder's.
+        image_size: pixels, or height and width; None is the encoder's.
         limit: training images used.
         probe_limit: images of the train and the test part that kNN, the linear probes and the test
             of the fine-tuned classifier use.

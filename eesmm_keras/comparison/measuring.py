@@ -22,7 +22,7 @@ def stage_features(backbone, source, batch_size=64):
     extractor = backbone.feature_extractor()
     names = sorted(getattr(backbone, "pyramid_outputs", {}))
     last, stages, labels = [], [], []
-    batches = evaluation_dataset(source, backbone.image_shape[0], batch_size)
+    batches = evaluation_dataset(source, backbone.image_shape[:2], batch_size)
     for images, batch_labels in track(batches, len(source), "extracting features"):
         outputs = extractor.predict_on_batch(images.numpy())
         outputs = {

@@ -7,6 +7,7 @@ import json
 from eesmm_keras.backbones import encoders, preset_arguments
 from eesmm_keras.comparison.cell import NOTHING
 from eesmm_keras.errors import UserError
+from eesmm_keras.image_size import both_sides
 from eesmm_keras.methods import names as method_names
 from eesmm_keras.names import split_arguments, unknown_name
 
@@ -185,7 +186,7 @@ def encoder_facts(backbone, image_size):
     cls, arguments = preset_arguments(backbone)
     facts = {"class": cls.__name__, **_encoder_defaults(cls), **arguments}
     if image_size:
-        facts["image_shape"] = (image_size, image_size, 3)
+        facts["image_shape"] = (*both_sides(image_size), 3)
     return facts
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.image_size import both_sides
 
 # Pictures beyond the limit are refused here by `check_pixels`; Pillow's warning would come first.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -151,24 +152,26 @@ def allow_pixels(max_pixels):
 
 
 def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
-    """Crop a random box and resize it to a square, torchvision's algorithm (Inception's crop).
+    """Crop a random box and resize it, torchvision's algorithm (Inception's crop).
 
     Ten tries to fit a box of random area and aspect ratio; then the largest central box whose
     aspect ratio is allowed. A box smaller than the output is enlarged.
 
     Args:
         image: RGB `PIL.Image.Image`.
-        size: int, the side of the output in pixels.
+        size: int, the side of the output in pixels, or `(H, W)`.
         rng: `numpy.random.Generator`.
         scale: (low, high), the box's share of the picture's area, each in (0, 1].
-        ratio: (low, high), the box's width / height; drawn evenly on a log scale.
+        ratio: (low, high), how much wider the box is than the output, for one height: its width /
+            height, where the output is square. Drawn evenly on a log scale.
 
     Returns:
-        uint8 array `(size, size, 3)`.
+        uint8 array `(H, W, 3)`.
     """
     # Bilinear (antialiased) is torchvision's default here. Bicubic takes 1.7 times as long, and
     # resizing is the largest cost of a photograph of ImageNet's size.
-    box = _random_box(*image.size, rng, scale, ratio)
+    height, width = both_sides(size)
+    box = _random_box(*image.size, rng, scale, ratio, width / height)
     return _resize_box(image, size, box, Image.Resampling.BILINEAR)
 
 
@@ -178,32 +181,34 @@ def smallest_side(size, scale, ratio):
     A picture may be decoded at a fraction of its size down to this without any loss, see `read_rgb`.
 
     Args:
-        size: int, the side of the crop in pixels. scale, ratio: see `random_resized_crop`.
+        size, scale, ratio: see `random_resized_crop`.
     """
-    return math.ceil(size / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
+    height, width = both_sides(size)
+    return math.ceil(math.sqrt(height * width) / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
 
 
 def center_crop(image, size, crop_fraction=0.875):
-    """Cut the central square for evaluation and resize it.
+    """Cut the centre for evaluation and resize it.
 
-    The same picture as resizing the shorter side to `size / crop_fraction` and cutting the central
-    `size` pixels, in one resampling. A picture whose shorter side is `size` or less keeps its whole
-    central square (it has no pixels to spare) and is enlarged.
+    The same picture as resizing it just to cover `size / crop_fraction` and cutting the central `size`
+    pixels, in one resampling. A picture that is no larger than `size` along the side that it fills
+    keeps its whole centre (it has no pixels to spare) and is enlarged.
 
     Args:
         image: RGB `PIL.Image.Image`.
-        size: int, the side of the output in pixels.
-        crop_fraction: the square's share of the shorter side, in (0, 1].
+        size: int, the side of the output in pixels, or `(H, W)`.
+        crop_fraction: the crop's share of the side that it fills, in (0, 1].
 
     Returns:
-        uint8 array `(size, size, 3)`.
+        uint8 array `(H, W, 3)`.
     """
-    width, height = image.size
-    side = min(width, height)
-    if side > size:
-        side *= crop_fraction
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
+    (width, height), (rows, columns) = image.size, both_sides(size)
+    # The largest box of the output's form.
+    wide, high = min(width, height * columns / rows), min(height, width * rows / columns)
+    if wide > columns:
+        wide, high = wide * crop_fraction, high * crop_fraction
+    left, top = (width - wide) / 2, (height - high) / 2
+    box = (left, top, left + wide, top + high)
     return _resize_box(image, size, box, Image.Resampling.BICUBIC)
 
 
@@ -215,11 +220,12 @@ def check_crop(scale, ratio):
         raise DataError(f"crop_ratio must be (low, high) with 0 < low <= high, got {ratio}.")
 
 
-def _random_box(width, height, rng, scale, ratio):
+def _random_box(width, height, rng, scale, ratio, form=1.0):
+    """`(left, top, right, bottom)`; `form` is the output's width / height."""
     area = width * height
     for _ in range(10):
         target = area * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]))) * form
         w = round(math.sqrt(target * aspect))
         h = round(math.sqrt(target / aspect))
         if 0 < w <= width and 0 < h <= height:
@@ -227,7 +233,7 @@ def _random_box(width, height, rng, scale, ratio):
             top = int(rng.integers(0, height - h + 1))
             return left, top, left + w, top + h
     # No box fitted: the picture is far wider or taller than the ratios allow.
-    aspect = min(max(width / height, ratio[0]), ratio[1])
+    aspect = min(max(width / height, ratio[0] * form), ratio[1] * form)
     w = max(1, min(width, round(height * aspect)))
     h = max(1, min(height, round(width / aspect)))
     left, top = (width - w) // 2, (height - h) // 2
@@ -235,7 +241,8 @@ def _random_box(width, height, rng, scale, ratio):
 
 
 def _resize_box(image, size, box, resampling):
-    return np.asarray(image.resize((size, size), resampling, box=box))
+    height, width = both_sides(size)
+    return np.asarray(image.resize((width, height), resampling, box=box))
 
 
 def _open(path_or_bytes):

@@ -56,7 +56,7 @@ def pretrain_dataset(
 
     Args:
         source: `ImageSource`.
-        image_size: int, the side S of the crops in pixels.
+        image_size: the side of the crops in pixels, or `(H, W)`.
         batch_size: int.
         steps: int, the step at which training ends, in batches.
         start_step: int, the first step wanted; the steps before it cost nothing.
@@ -69,7 +69,7 @@ def pretrain_dataset(
         shard: (index, count): read only the index-th of count equal, contiguous parts of each batch.
 
     Returns:
-        `tf.data.Dataset` of `steps - start_step` batches, uint8 `(batch_size / count, S, S, 3)`.
+        `tf.data.Dataset` of `steps - start_step` batches, uint8 `(batch_size / count, H, W, 3)`.
 
     Raises:
         DataError: an argument lies outside its range, the source has fewer than `group` images, or
@@ -105,7 +105,7 @@ def labelled_dataset(
         shard: as in `pretrain_dataset`.
 
     Returns:
-        `tf.data.Dataset` of `(images, targets)`: uint8 `(batch_size / count, S, S, 3)` and float32
+        `tf.data.Dataset` of `(images, targets)`: uint8 `(batch_size / count, H, W, 3)` and float32
         `(batch_size / count, ...)`.
 
     Raises:
@@ -138,19 +138,20 @@ def evaluation_dataset(source, image_size, batch_size):
 
     Args:
         source: `ImageSource` with labels.
-        image_size: int, the side S of the crops in pixels.
+        image_size: the side of the crops in pixels, or `(H, W)`.
         batch_size: int.
 
     Returns:
-        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch, S, S, 3)` and int64 `(batch,)`.
+        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch, H, W, 3)` and int64 `(batch,)`.
 
     Raises:
         DataError: there are no labels, or no image can be decoded.
     """
-    _check_positive(image_size=image_size, batch_size=batch_size)
+    _check_positive(batch_size=batch_size)
     labels = tf.constant(_labels(source))
     source.load_good(0)
     view = CentralView(image_size)
+    shape = (*view.size, 3)
 
     def read(index):
         try:
@@ -158,11 +159,11 @@ def evaluation_dataset(source, image_size, batch_size):
         except DataError:
             if source.failure is not None:
                 raise
-            return np.zeros((image_size, image_size, 3), np.uint8), False
+            return np.zeros(shape, np.uint8), False
 
     def load(index):
         image, good = tf.numpy_function(read, [index], (tf.uint8, tf.bool))
-        return tf.ensure_shape(image, (image_size, image_size, 3)), tf.gather(labels, index), good
+        return tf.ensure_shape(image, shape), tf.gather(labels, index), good
 
     loaded = tf.data.Dataset.range(len(source)).map(load, tf.data.AUTOTUNE, deterministic=True)
     good = loaded.filter(lambda image, label, good: tf.ensure_shape(good, ()))
@@ -175,22 +176,22 @@ def load_arrays(source, image_size, limit=None):
 
     Args:
         source: `ImageSource`.
-        image_size: int, the side S of the crops in pixels.
+        image_size: the side of the crops in pixels, or `(H, W)`.
         limit: int, at most so many images, evenly spread over the source (and so over the classes
             of a folder); None for all.
 
     Returns:
-        `(images, labels)`: uint8 `(n, S, S, 3)` and int64 `(n,)`, or None where there are no
+        `(images, labels)`: uint8 `(n, H, W, 3)` and int64 `(n,)`, or None where there are no
         labels. Images that cannot be decoded are left out and recorded in `source.bad`.
 
     Raises:
         DataError: no image can be decoded.
     """
-    _check_positive(image_size=image_size, limit=1 if limit is None else limit)
+    _check_positive(limit=1 if limit is None else limit)
+    view = CentralView(image_size)
     source.load_good(0)
     count = len(source) if limit is None else min(limit, len(source))
     wanted = np.arange(count) * len(source) // count
-    view = CentralView(image_size)
 
     def read(index):
         try:
@@ -210,12 +211,12 @@ def load_arrays(source, image_size, limit=None):
 
 
 def _training_views(source, batch_size, steps, start_step, seed, view, group=1, shard=(0, 1)):
-    """Data set of `(views, indices)`: uint8 `(batch, S, S, 3)`; int64 `(batch,)`, what is shown."""
-    _check_positive(image_size=view.size, batch_size=batch_size)
+    """Data set of `(views, indices)`: uint8 `(batch, H, W, 3)`; int64 `(batch,)`, what is shown."""
+    _check_positive(batch_size=batch_size)
     _check_training(source, batch_size, steps, start_step, seed, group, shard)
     source.load_good(0)  # if nothing can be decoded, say so here and not in the middle of fit
     part, parts = shard
-    local = batch_size // parts
+    local, crop = batch_size // parts, (*view.size, 3)
     # A call from TensorFlow to Python costs more than a small image: several rows share one.
     rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
     calls = local // rows
@@ -231,11 +232,11 @@ def _training_views(source, batch_size, steps, start_step, seed, view, group=1, 
 
     def load(first):
         views, indices = tf.numpy_function(read, [first], (tf.uint8, tf.int64))
-        shape = (rows, view.size, view.size, 3)
+        shape = (rows, *crop)
         return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
 
     def join(views, indices):
-        shape = (local, view.size, view.size, 3)
+        shape = (local, *crop)
         return tf.reshape(views, shape), tf.reshape(indices, (local,))
 
     firsts = tf.data.Dataset.range(start_step * calls, steps * calls).map(

@@ -8,6 +8,8 @@ from eesmm_keras.data.decoding import (
     random_resized_crop,
     smallest_side,
 )
+from eesmm_keras.data.errors import DataError
+from eesmm_keras.image_size import both_sides
 
 _CROP_FRACTION = 0.875
 
@@ -16,23 +18,24 @@ class RandomView:
     """A random crop, mirrored half of the time.
 
     Args:
-        size: int, the side S of the crop in pixels.
+        size: the crop's side in pixels, or `(H, W)`.
         scale, ratio: see `decoding.random_resized_crop`.
         flip: bool.
 
     Attributes:
+        size: `(H, W)`.
         min_side: pixels to which an image may shrink while it is decoded, see `decoding.read_rgb`.
 
-    Call: RGB `PIL.Image.Image`, `numpy.random.Generator` -> uint8 `(S, S, 3)`.
+    Call: RGB `PIL.Image.Image`, `numpy.random.Generator` -> uint8 `(H, W, 3)`.
 
     Raises:
-        DataError: `scale` or `ratio` is no range.
+        DataError: `size` is no size, or `scale` or `ratio` no range.
     """
 
     def __init__(self, size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=True):
         check_crop(scale, ratio)
-        self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
-        self.min_side = smallest_side(size, scale, ratio)
+        self.size, self.scale, self.ratio, self.flip = _checked(size), scale, ratio, flip
+        self.min_side = smallest_side(self.size, scale, ratio)
 
     def __call__(self, image, rng):
         view = random_resized_crop(image, self.size, rng, self.scale, self.ratio)
@@ -40,10 +43,18 @@ class RandomView:
 
 
 class CentralView:
-    """The central square, see `decoding.center_crop`; attributes and call as `RandomView`."""
+    """The centre, see `decoding.center_crop`; attributes, call and errors as `RandomView`."""
 
     def __init__(self, size):
-        self.size, self.min_side = size, math.ceil(size / _CROP_FRACTION)
+        self.size = _checked(size)
+        self.min_side = math.ceil(max(self.size) / _CROP_FRACTION)
 
     def __call__(self, image, rng=None):
         return center_crop(image, self.size, _CROP_FRACTION)
+
+
+def _checked(size):
+    try:
+        return both_sides(size)
+    except ValueError as error:
+        raise DataError(f"image_size: {error}.") from error

@@ -10,7 +10,7 @@ from eesmm_keras.evaluation.probes import PROBES, make_probe
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.task import Task
 from eesmm_keras.training.probing import probe
-from eesmm_keras.training.weights import encoder_of, load_checked, square_side
+from eesmm_keras.training.weights import encoder_of, load_checked
 
 # The mode that asks the model itself, not a probe. (Most models are classifiers.)
 OWN_SCORE = "accuracy"
@@ -35,7 +35,6 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
     """
     model = load_checked(weights, say)
     backbone = encoder_of(model, weights)
-    square_side(backbone.image_shape, weights)
     test = open_source(data, split, labelled=True, **where)
     if mode != OWN_SCORE:
         train = open_source(data, "train", labelled=True, **where)
@@ -62,7 +61,7 @@ def scores(model, source, batch_size=64):
 def _outputs(model, source, batch_size):
     """`(outputs, labels)` of batch after batch, as NumPy arrays."""
     local = model.local_model()
-    batches = evaluation_dataset(source, model.backbone.image_shape[0], batch_size)
+    batches = evaluation_dataset(source, model.backbone.image_shape[:2], batch_size)
     for images, labels in track(batches, len(source), "evaluating"):
         outputs = local.predict_on_batch(images.numpy())
         outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)

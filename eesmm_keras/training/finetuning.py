@@ -10,6 +10,7 @@ from eesmm_keras.data.pipeline import (
     labelled_dataset,
 )
 from eesmm_keras.data.sources import limit_source
+from eesmm_keras.image_size import plain_size
 from eesmm_keras.tasks import TASKS
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
@@ -18,7 +19,7 @@ from eesmm_keras.training.evaluating import scores
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.pretraining import build_backbone, encoder_like
 from eesmm_keras.training.schedules import make_optimizer
-from eesmm_keras.training.weights import load_checked, square_side, start_from, weights_of
+from eesmm_keras.training.weights import load_checked, start_from, weights_of
 
 DEFAULT_TASK = "image_classifier"
 
@@ -81,8 +82,8 @@ class Finetune(Job):
 
     @property
     def image_size(self):
-        """Side of the square images in pixels, once the model is built."""
-        return square_side(self.model.backbone.image_shape)
+        """Side of the images in pixels, or height and width, once the model is built."""
+        return plain_size(self.model.backbone.image_shape[:2])
 
     def derived(self):
         return {**super().derived(), "image_size": self.image_size}

@@ -7,6 +7,7 @@ from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.converters.importing import new_encoder
 from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source
+from eesmm_keras.image_size import both_sides, in_words, plain_size
 from eesmm_keras.names import built_by, shortened
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
@@ -14,7 +15,7 @@ from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_ca
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import method_arguments
-from eesmm_keras.training.weights import square_side, start_from, weights_of
+from eesmm_keras.training.weights import start_from, weights_of
 
 # Images in the run's pictures.
 _SHOWN = 8
@@ -83,8 +84,8 @@ class Pretrain(Job):
 
     @property
     def image_size(self):
-        """Side of the square images in pixels, once the encoder is built."""
-        return self.backbone.image_shape[0]
+        """Side of the images in pixels, or height and width, once the encoder is built."""
+        return plain_size(self.backbone.image_shape[:2])
 
     def derived(self):
         return {
@@ -136,7 +137,8 @@ class Pretrain(Job):
             *super().introduction(),
             *filter(None, lines),
             f"{settings.method} on {plan.images} images of {settings.data}: {self.backbone_name}, "
-            f"{self.image_size} pixels, {self.backbone.count_params() / 1e6:.1f} M parameters, "
+            f"{in_words(self.image_size)} pixels, "
+            f"{self.backbone.count_params() / 1e6:.1f} M parameters, "
             f"{plan.epochs} epochs of {plan.steps} steps, {plan.batch_size} images per step, "
             f"{keras.backend.backend()}, {settings.precision}",
         ]
@@ -149,11 +151,9 @@ def build_backbone(name, image_size, **kwargs):
         UserError: an unknown preset or argument, or a size that does not fit.
     """
     if image_size:
-        kwargs["image_shape"] = (image_size, image_size, 3)
+        kwargs["image_shape"] = (*both_sides(image_size), 3)
     with built_by(f"encoder {shortened(name)}"):
-        backbone = backbones.from_preset(name, **kwargs)
-    square_side(backbone.image_shape, shortened(name))
-    return backbone
+        return backbones.from_preset(name, **kwargs)
 
 
 def encoder_like(weights, image_size, **changes):
@@ -161,7 +161,7 @@ def encoder_like(weights, image_size, **changes):
 
     Args:
         weights: of `weights.weights_of`.
-        image_size: side of the images in pixels; None: that of the weights.
+        image_size: pixels, or height and width; None: that of the weights.
         changes: other arguments.
 
     Raises:
@@ -169,10 +169,8 @@ def encoder_like(weights, image_size, **changes):
     """
     if image_size:
         channels = weights.arguments["image_shape"][2]
-        changes["image_shape"] = (image_size, image_size, channels)
-    encoder = new_encoder(weights, **changes)
-    square_side(encoder.image_shape, "The encoder of these weights")
-    return encoder
+        changes["image_shape"] = (*both_sides(image_size), channels)
+    return new_encoder(weights, **changes)
 
 
 def build_method(settings, backbone):

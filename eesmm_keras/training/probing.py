@@ -19,7 +19,7 @@ def probe(backbone, train, test, mode="knn"):
 
 def features_of(backbone, train, test):
     """Frozen features `(N, C)` and labels `(N,)` of two sources: a list of four arrays."""
-    size = backbone.image_shape[0]
+    size = backbone.image_shape[:2]
     sets = []
     for source in (train, test):
         labels = []

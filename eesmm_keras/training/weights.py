@@ -109,27 +109,6 @@ def load_weights_from(model, source, channels="mean", tables="bicubic", min_cove
     return import_weights(model, weights_of(source), channels, tables, min_coverage)
 
 
-def square_side(image_shape, what="This encoder"):
-    """Side in pixels of the images that an encoder takes.
-
-    Args:
-        image_shape: of the encoder. what: what the message calls it.
-
-    Raises:
-        UserError: they are not square RGB images, which is all that commands cut.
-    """
-    if not isinstance(image_shape, list | tuple) or len(image_shape) != 3:
-        raise UserError(f"{what}: image_shape must be [S, S, 3], got {shortened(image_shape)}.")
-    height, width, channels = image_shape
-    if height != width or channels != 3:
-        raise UserError(
-            f"{what} takes images of {height}x{width} pixels and {channels} channels, and commands cut "
-            "squares of RGB: image_shape must be [S, S, 3]. Choose --image-size, make it square with "
-            "encoder.resized(SIDE, SIDE), or feed it from Python."
-        )
-    return height
-
-
 def start_from(model, weights, settings):
     """`import_weights` as the settings of a run say: its `Report`."""
     return import_weights(

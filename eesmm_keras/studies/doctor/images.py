@@ -18,7 +18,7 @@ def decode_speed(source, image_size, crop_scale=(0.2, 1.0), crop_ratio=(3 / 4, 4
     """Images that one core decodes and crops in a second, over a random sample.
 
     Args:
-        source: `ImageSource`. image_size: int, side of the crops in pixels.
+        source: `ImageSource`. image_size: side of the crops in pixels, or `(H, W)`.
         crop_scale, crop_ratio: see `decoding.random_resized_crop`.
 
     Returns:

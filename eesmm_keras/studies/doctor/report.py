@@ -10,13 +10,14 @@ from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.sources import examine, open_source
 from eesmm_keras.errors import UserError
+from eesmm_keras.image_size import both_sides, in_words, plain_size
+from eesmm_keras.names import built_by, shortened
 from eesmm_keras.studies.doctor.images import decode_all, decode_speed
 from eesmm_keras.studies.doctor.trial import find_batch
 from eesmm_keras.training.bad_images import allowed_bad
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.pretraining import batch_rule
 from eesmm_keras.training.settings import as_dict
-from eesmm_keras.training.weights import square_side
 
 _SHOWN = 5
 # Beside the checkpoints that a run keeps: the next one being written, and at last the model.
@@ -43,10 +44,9 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     """
     backbone = settings.backbone or default_backbone(settings.data)
     image_shape = preset_arguments(backbone)[1]["image_shape"]
-    square_side(image_shape, backbone)
-    settings = settings.replaced(
-        backbone=backbone, image_size=settings.image_size or image_shape[0]
-    )
+    with built_by(f"encoder {shortened(backbone)}"):
+        image_size = settings.image_size or plain_size(image_shape[:2])
+    settings = settings.replaced(backbone=backbone, image_size=image_size)
     where = {
         "data_dir": settings.data_dir,
         "max_image_pixels": settings.max_image_pixels,
@@ -64,7 +64,7 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
     cores = os.cpu_count() or 1
     say(
         f"Decoding: {decode:.0f} images/s on one core, up to {decode * cores:.0f} on all {cores} "
-        f"({settings.image_size}-pixel crops, read as training reads them)"
+        f"({in_words(settings.image_size)}-pixel crops, read as training reads them)"
     )
     if trial:
         result.update(_try(settings, len(source), decode * cores, say))
@@ -128,11 +128,12 @@ def _warnings(parts, settings):
             )
         if part.links:
             found.append(f"{part.name}: {part.links} links lead out of the folder (--follow-links)")
-        small = int((part.sides.min(axis=1) < settings.image_size).sum()) if len(part.sides) else 0
+        height, width = both_sides(settings.image_size)
+        small = int((part.sides < (width, height)).any(axis=1).sum()) if len(part.sides) else 0
         if small:
             found.append(
                 f"{part.name}: {small} of {len(part.sides)} images looked at are smaller than "
-                f"{settings.image_size} pixels and will be enlarged (--image-size)"
+                f"{in_words(settings.image_size)} pixels and will be enlarged (--image-size)"
             )
         counts = list((part.classes or {}).values())
         if counts and max(counts) > 10 * max(min(counts), 1):
@@ -156,7 +157,7 @@ def _try(settings, count, decode, say):
         reason = trials[0]["failure"]
         raise UserError(f"{settings.method} with {settings.backbone} cannot be trained: {reason}.")
     last = good[-1]
-    setup = f"{settings.method}, {settings.backbone}, {settings.image_size} pixels"
+    setup = f"{settings.method}, {settings.backbone}, {in_words(settings.image_size)} pixels"
     say(
         f"Largest batch that fits: about {largest} ({setup}, {settings.precision}; from the peaks "
         f"above, into 80 % of {last['limit'] / _GIB:.1f} GiB on the {last['device']})"

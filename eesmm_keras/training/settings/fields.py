@@ -13,6 +13,7 @@ from eesmm_keras.training.settings.kinds import (
     Path,
     Rate,
     Share,
+    Size,
     Text,
     choice,
     interval,
@@ -37,8 +38,8 @@ class Schedule(Settings):
     data: Given = setting("", _DATA, option="DATA")
     out: Given = setting("", "The run's folder; an unfinished run in it goes on.", option="RUN")
     data_dir: Path | None = setting(None, "Where TFDS data sets lie.", option="DIR")
-    image_size: whole(1, 4096) | None = setting(
-        None, "Pixels along a side. Default: the encoder's.", option="N"
+    image_size: Size | None = setting(
+        None, "Pixels along a side, or height and width. Default: the encoder's.", option="N|H,W"
     )
     limit: Count | None = setting(
         None, "Training images used, every class alike, chosen by the seed."

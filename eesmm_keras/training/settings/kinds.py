@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from eesmm_keras.errors import UserError
+from eesmm_keras.image_size import LARGEST as LARGEST_SIDE
+from eesmm_keras.image_size import plain_size
 
 LARGEST = 2**31 - 1
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
@@ -159,6 +161,19 @@ def check_path(text):
     return text
 
 
+def _to_size(value):
+    listed = isinstance(value, list | tuple)
+    try:
+        return plain_size([_to_whole(side) for side in value] if listed else _to_whole(value))
+    except ValueError as error:
+        raise UserError(f"image_size: {error}.") from error
+
+
+def _size_in(text):
+    sides = [_number_in(side) for side in text.split(",")]
+    return sides[0] if len(sides) == 1 else sides
+
+
 def _to_interval_text(value):
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
@@ -192,6 +207,11 @@ def _checked_interval(text):
 _INTERVAL = "a number of steps (500), minutes (10 minutes) or epochs (1 epoch)"
 
 Count = whole(1)
+Size = Annotated[
+    Any,
+    AfterValidator(_to_size),
+    Kind(f"N or H,W, whole numbers from 1 to {LARGEST_SIDE}", _size_in),
+]
 Share = number(0, 1)
 Rate = number(0, 1000)
 Path = Annotated[str, Field(min_length=1), AfterValidator(check_path), Kind("a path")]
