@@ -20,9 +20,12 @@ _PUBLIC = {
     "SimMIM": "eesmm_keras.methods.simmim",
     "SwinBackbone": "eesmm_keras.backbones.swin",
     "ViTBackbone": "eesmm_keras.backbones.vit",
+    "add_lora": "eesmm_keras.partial_training",
     "export_model": "eesmm_keras.exports",
+    "freeze_stages": "eesmm_keras.partial_training",
     "load_model": "eesmm_keras.saving",
     "load_weights_from": "eesmm_keras.training.weights",
+    "plain_copy": "eesmm_keras.partial_training",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -19,6 +19,7 @@ from eesmm_keras.exports.report import ExportReport
 from eesmm_keras.exports.source import backbone_of, normalise
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
 from eesmm_keras.names import shortened
+from eesmm_keras.partial_training import without_lora
 from eesmm_keras.quiet import quiet
 from eesmm_keras.tasks.task import Task
 
@@ -27,6 +28,7 @@ def run_pipeline(
     model, fmt, out, *, preprocessing, features, resize, sample_images, tolerance, overwrite
 ):
     """Trace, write, run elsewhere, compare, move into place. Arguments as `export_model`."""
+    model = without_lora(model)
     kind, backbone = FORMATS.get(fmt)(), backbone_of(model)
     features = features or not isinstance(model, Task)
     network = backbone if features else model

@@ -21,7 +21,7 @@ RANKS = [
     {"_version", "errors", "image_size", "recipes"},
     {"child_process", "names", "progress", "quiet"},
     {"registry", "checks"},
-    {"parallel", "guarded_model"},
+    {"parallel", "guarded_model", "partial_training"},
     {"ops"},
     {"layers"},
     {"converters"},

@@ -55,6 +55,8 @@ class Backbone(keras.Model):
         takes_sides: whether `encode_tokens` takes `side`, which MixMIM needs [False].
         no_weight_decay: names of variables that are not decayed though they are matrices, such as
             tokens and position tables [()].
+        stage_depths: number of blocks of each stage, which can be frozen one after the other [each
+            block is a stage].
 
     Methods that a subclass defines:
         `encode_visible(units, plan, training=False)`: *normalised* pixels `(B, V, stride**2 * C)` of
@@ -115,6 +117,10 @@ class Backbone(keras.Model):
             **self.pyramid_outputs,
         }
         return keras.Model(self.input, outputs, name=f"{self.name}_features")
+
+    @property
+    def stage_depths(self):
+        return (1,) * self.num_blocks
 
     @property
     def unit_pixels(self):

@@ -144,6 +144,10 @@ class SwinBackbone(Backbone):
         self.embedding_drop, self.absolute_positions = embedding_drop, absolute
         self.stages, self.mergings, self.norm = stages, mergings, norm
 
+    @property
+    def stage_depths(self):
+        return self.depths
+
     def encode_visible(self, units, plan, training=False):
         """Encode visible mask units only: the fast path of masked image modelling.
 

@@ -4,6 +4,7 @@ import keras
 
 from eesmm_keras.converters.importing import outside_variables
 from eesmm_keras.converters.source import Source
+from eesmm_keras.partial_training import merged_weights
 
 
 class OwnWeights:
@@ -23,8 +24,8 @@ class OwnWeights:
         self.source = Source(str(where), {}, licence=licence)
         self.converter = _OwnNames()
         self.notes = []
-        variables = [*((v.path, v) for v in encoder.weights), *outside_variables(model)]
-        self.names = {path: (path, variable) for path, variable in variables}
+        found = [*merged_weights(encoder), *outside_variables(model)]
+        self.names = {path: (path, value) for path, value in found}
         self.used = set()
 
     def __contains__(self, name):
@@ -32,7 +33,7 @@ class OwnWeights:
 
     def array(self, name):
         self.used.add(name)
-        return keras.ops.convert_to_numpy(self.names[name][1].value).astype("float32")
+        return keras.ops.convert_to_numpy(self.names[name][1]).astype("float32")
 
     def left_over(self):
         return sorted(self.names.keys() - self.used)

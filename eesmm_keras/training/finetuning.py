@@ -11,6 +11,7 @@ from eesmm_keras.data.pipeline import (
 )
 from eesmm_keras.data.sources import limit_source
 from eesmm_keras.image_size import plain_size
+from eesmm_keras.partial_training import add_lora, freeze_stages, parameters, plain_copy
 from eesmm_keras.tasks import TASKS
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
@@ -68,6 +69,7 @@ class Finetune(Job):
         settings = self.settings
         keras.config.set_dtype_policy(settings.precision)
         backbone, self.origin = build_encoder(settings)
+        self.adapted = limit_training(backbone, settings)
         self.model = self.task.for_source(backbone, self.train)
         self.model.check_source(self.valid)
         optimizer = make_optimizer(
@@ -87,6 +89,11 @@ class Finetune(Job):
 
     def derived(self):
         return {**super().derived(), "image_size": self.image_size}
+
+    def finished(self, model):
+        """A model that anybody can load and train on, whatever of it was trained here."""
+        limited = self.settings.lora or self.settings.freeze
+        return plain_copy(model) if limited else model
 
     def batches(self, start):
         settings = self.settings
@@ -136,7 +143,29 @@ class Finetune(Job):
             f"on {len(self.valid)}: weights {settings.weights}, {plan.epochs} epochs of {plan.steps} "
             f"steps, {plan.batch_size} images per step, {keras.backend.backend()}, "
             f"{settings.precision}",
+            self._what_learns(),
         ]
+
+    def _what_learns(self):
+        trained, total = parameters(self.model)
+        parts = []
+        if self.settings.freeze:
+            stages = len(self.model.backbone.stage_depths)
+            parts.append(f"the first {self.settings.freeze} of {stages} stages are frozen")
+        if self.settings.lora:
+            parts.append(f"LoRA of rank {self.settings.lora} on {self.adapted} layers")
+        why = f" ({', '.join(parts)})" if parts else ""
+        return f"Trained: {trained:,} of {total:,} parameters{why}"
+
+
+def limit_training(backbone, settings):
+    """Freeze what the settings say, and add LoRA; returns the number of layers that have it.
+
+    Raises:
+        UserError: the encoder has not so many stages, or no layers for updates of that rank.
+    """
+    freeze_stages(backbone, settings.freeze)
+    return add_lora(backbone, settings.lora) if settings.lora else 0
 
 
 def build_encoder(settings):

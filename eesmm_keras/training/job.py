@@ -71,6 +71,10 @@ class Job:
         numbers = {"batch_size": self.plan.batch_size, "steps_per_epoch": self.plan.steps}
         return numbers if self.origin is None else {**numbers, "weights": self.origin.facts()}
 
+    def finished(self, model):
+        """What model.keras is to hold, of the trained model."""
+        return model
+
     def introduction(self):
         """Lines for the screen, before the first step."""
         line = self.plan.in_words(self.settings.batch_size)
@@ -129,6 +133,8 @@ def run(job, asked, folder, devices, say=print):
         known_bad = _bad_count(job)
         with bad_images_listed(folder, *job.sources):
             loop.train(model, job, folder, devices, say)
+        with devices.scope():
+            model = job.finished(model)
         folder.finish(model)
     new_bad = _bad_count(job) - known_bad
     if new_bad:

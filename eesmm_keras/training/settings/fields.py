@@ -4,6 +4,7 @@ import copy
 
 from pydantic import Field
 
+from eesmm_keras.checks import MAX_DEPTH, MAX_WIDTH
 from eesmm_keras.training.settings.base import Settings, setting
 from eesmm_keras.training.settings.kinds import (
     Arguments,
@@ -149,6 +150,18 @@ class FinetuneSettings(Schedule):
     backbone: Text | None = setting(None, "See eesmm list backbones.", option="NAME[:KEY=VALUE]")
     task_name: member_of("eesmm_keras.tasks:TASKS") | None = setting(
         None, "What it learns from the labels, a member of the tasks. Default: image_classifier."
+    )
+    freeze: whole(0, MAX_DEPTH) = setting(
+        0,
+        "First stages of the encoder (blocks of a ViT) that stay as they are, patch embedding "
+        "included; all of them: the head alone learns.",
+        option="N",
+    )
+    lora: whole(1, MAX_WIDTH) | None = setting(
+        None,
+        "Train low-rank updates of the encoder's dense layers, of this rank, and the head; see "
+        "docs/finetuning.md. Default: all weights.",
+        option="RANK",
     )
     drop_path: number(0, 1, without=(1,)) = setting(0.1, "Stochastic depth of the last block.")
     label_share: number(0, 1, without=(0,)) = setting(
