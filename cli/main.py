@@ -10,8 +10,8 @@ from eesmm_keras._version import __version__
 from eesmm_keras.cli._boundary import exit_status_of
 
 COMMANDS = (
-    "pretrain", "finetune", "evaluate", "export", "reconstruct", "doctor", "benchmark", "compare",
-    "list", "demo",
+    "pretrain", "finetune", "evaluate", "predict", "embed", "export",
+    "reconstruct", "doctor", "benchmark", "compare", "list", "demo",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def track(batches, total, label, stream=None):
     begin, seen, shown = time.monotonic(), 0, 0.0
     for batch in batches:
         yield batch
-        seen += len(batch[0])
+        seen = min(seen + len(batch[0]), total)
         now = time.monotonic()
         if stream.isatty() and now - shown > 0.5:
             shown, rate = now, seen / (now - begin)

@@ -31,6 +31,7 @@ if keras.backend.backend() == "jax":
 
 # Nothing in these depends on the Keras backend: one run is enough.
 _BACKEND_FREE = (
+    "answers",
     "architecture",
     "batch_plan",
     "child_process",

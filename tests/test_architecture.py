@@ -23,13 +23,13 @@ RANKS = [
     {"registry", "checks"},
     {"parallel", "guarded_model", "partial_training"},
     {"ops"},
-    {"layers"},
+    {"layers", "evaluation"},
     {"converters"},
     {"backbones", "decoders"},
     {"methods", "tasks", "data"},
-    {"pictures", "saving", "evaluation"},
+    {"pictures", "saving"},
     {"training"},
-    {"exports", "comparison", "studies"},
+    {"exports", "comparison", "studies", "answers"},
     {"cli"},
 ]
 LONGEST_FILE, LONGEST_METHOD_FILE, LONGEST_FUNCTION = 300, 120, 50

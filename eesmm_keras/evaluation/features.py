@@ -65,3 +65,19 @@ def check_features(train_x, train_y, test_x, test_y):
             f"and {test_x.shape[1]} in test"
         )
     return train_x, train_y, test_x, test_y
+
+
+def stage_means(outputs):
+    """Means over the positions of the levels of a feature pyramid, in their order.
+
+    Args:
+        outputs: dict of arrays; those of `(B, rows, cols, C)` named "P2", "P3", ... are levels.
+
+    Returns:
+        `{level: (B, C)}`.
+    """
+    levels = [name for name in outputs if name[:1] == "P" and name[1:].isdigit()]
+    return {
+        level: outputs[level].mean(axis=(1, 2))
+        for level in sorted(levels, key=lambda name: int(name[1:]))
+    }

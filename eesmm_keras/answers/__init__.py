@@ -1,0 +1,1 @@
+"""What a trained encoder or classifier says about images: predictions, embeddings, neighbours."""

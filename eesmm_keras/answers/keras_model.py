@@ -1,0 +1,52 @@
+"""Models of this package, and public weights, as what answers questions about images."""
+
+import keras
+
+from eesmm_keras.evaluation.features import stage_means
+from eesmm_keras.tasks.image_classifier import ImageClassifier
+from eesmm_keras.training.weights import encoder_of, load_checked, square_side
+
+
+class KerasModel:
+    """A run, a `.keras` file or public weights; see `docs/weights.md`.
+
+    Args:
+        where: see `weights.load_checked`. say: takes the report of public weights.
+
+    Attributes:
+        size: side in pixels of the images.
+        class_names: tuple of str where it is a classifier; None where it is not.
+
+    Raises:
+        UserError: see `weights.load_checked`.
+    """
+
+    def __init__(self, where, say=None):
+        model = load_checked(where, say)
+        backbone = encoder_of(model, where)
+        self.kind = type(model).__name__
+        self.size = square_side(backbone.image_shape, where)
+        self._model, self._backbone, self._network = model, backbone, None
+        self.class_names = None
+        if isinstance(model, ImageClassifier):
+            self.class_names = model.class_names or tuple(map(str, range(model.num_classes)))
+
+    def logits(self, images):
+        """Class scores before softmax, float32 `(B, classes)`, of uint8 images `(B, S, S, 3)`."""
+        if self._network is None:
+            self._network = self._model.local_model()
+        return self._run(images)
+
+    def features(self, images):
+        """What the encoder says, by name: "pooled" `(B, C)`, "stages": `{level: (B, C)}`, and
+        "patches" `(B, rows, cols, C)`."""
+        if self._network is None:
+            self._network = self._backbone.feature_extractor()
+        outputs = self._run(images)
+        stages = stage_means(outputs)
+        return {"pooled": outputs["pooled"], "stages": stages, "patches": outputs["feature_map"]}
+
+    def _run(self, images):
+        outputs = self._network.predict_on_batch(images)
+        to_numpy = keras.ops.convert_to_numpy
+        return keras.tree.map_structure(lambda x: to_numpy(x).astype("float32"), outputs)

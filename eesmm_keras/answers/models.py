@@ -1,0 +1,49 @@
+"""What answers questions about images: a model of this package, public weights or an ONNX file."""
+
+import os
+from pathlib import Path
+
+from eesmm_keras.converters.source import is_foreign
+from eesmm_keras.errors import UserError
+from eesmm_keras.training.runs import find_model_file
+
+
+def open_model(where, say=None):
+    """`KerasModel` or `OnnxFile` of what a user gave as --weights.
+
+    Args:
+        where: a run, a `.keras` file, public weights or a file of `eesmm export --format onnx`.
+        say: takes the report of public weights; None: nobody reads it.
+
+    Raises:
+        UserError: nothing there, or not readable.
+    """
+    if _is_onnx(where):
+        from eesmm_keras.answers.onnx_file import OnnxFile
+
+        if not Path(where).is_file():
+            raise UserError(f"{where} does not exist. Give an ONNX file, a run or a .keras file.")
+        return OnnxFile(str(where))
+    from eesmm_keras.answers.keras_model import KerasModel
+
+    return KerasModel(where, say)
+
+
+def identity(where):
+    """What tells these weights from others: path, size and time of change of their file.
+
+    Raises:
+        UserError: nothing there, or a run that has not finished.
+    """
+    if is_foreign(where):
+        return str(where)
+    path = Path(where) if _is_onnx(where) else find_model_file(where)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    return f"{path.resolve()}, {status.st_size} bytes, {status.st_mtime_ns}"
+
+
+def _is_onnx(where):
+    return Path(where).suffix.lower() == ".onnx"

@@ -1,0 +1,156 @@
+"""Images by name, decoded ahead of their use: what is asked about them is asked batch after batch."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from eesmm_keras.data.decoding import allow_pixels
+from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.image_source import ImageSource
+from eesmm_keras.data.index import SUFFIXES
+from eesmm_keras.data.paths import PathList, scan
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.data.views import CentralView
+
+_BATCHES_AHEAD = 2
+
+
+class Names(Sequence):
+    """What the images of a source are called, each name made when it is asked for.
+
+    Args:
+        count: how many. name: function from a number to a str; bytes that are no UTF-8 as
+            `os.fsdecode` gives them.
+    """
+
+    def __init__(self, count, name):
+        self._count, self._name = count, name
+
+    def digest(self):
+        """Hash of all of them, in order."""
+        found = hashlib.sha256()
+        for name in self:
+            found.update(os.fsencode(name) + b"\0")
+        return found.hexdigest()[:16]
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, i):
+        if not 0 <= i < self._count:
+            raise IndexError(i)
+        return self._name(i)
+
+
+class Batch(NamedTuple):
+    """Some images, in the order of their source.
+
+    Attributes:
+        images: uint8 `(B, S, S, 3)`, always of the same B: a place without an image is black.
+        first: number of the first one.
+        good: int array, the places in `images` that hold an image.
+        bad: `{number: reason}` of those that cannot be read.
+    """
+
+    images: np.ndarray
+    first: int
+    good: np.ndarray
+    bad: dict
+
+
+def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None):
+    """All images below a folder (of whatever layout), one image file, or a data set by its name.
+
+    Unlike `open_source`, a folder is not divided into parts and classes, and its files are opened only
+    when they are decoded.
+
+    Args:
+        spec: a folder, a file, or anything else that `open_source` takes. Others: see there.
+
+    Returns:
+        `(source, names)`: `ImageSource` and `Names`, those of files relative to the folder.
+
+    Raises:
+        DataError: nothing there, no images, or none that can be decoded.
+    """
+    spec = str(spec)
+    if not os.path.exists(spec):
+        source = open_source(
+            spec, data_dir=data_dir, max_image_pixels=max_image_pixels, follow_links=follow_links
+        )
+        names = Names(len(source), source.describe)
+    else:
+        paths, links = _files(spec, follow_links)
+        note = f"{links} link(s) that lead out of the folder were not followed." if links else ""
+        allow_pixels(max_image_pixels)
+        source = ImageSource(spec, paths, note=note, max_pixels=max_image_pixels)
+        names = Names(len(paths), paths.name)
+    source.load_good(0)
+    return source, names
+
+
+def _files(spec, follow_links):
+    """`(PathList, links not followed)`."""
+    if not os.path.isdir(spec):
+        folder, name = os.path.split(spec)
+        return PathList(folder, [name]), 0
+    listing = scan(spec, SUFFIXES, follow_links)
+    if not len(listing.paths):
+        raise DataError(
+            f"'{spec}' holds no images. Expected files that end in {', '.join(SUFFIXES)}, in it or in "
+            "folders below it."
+        )
+    return listing.paths, listing.links
+
+
+def stream(source, size, batch_size, start=0):
+    """The central crops of all images, as evaluation sees them, in order and in constant memory.
+
+    Args:
+        source: `ImageSource`.
+        size: what `views.CentralView` takes, the side S in pixels.
+        batch_size: images in a batch.
+        start: number of the first image wanted.
+
+    Yields:
+        `Batch`.
+    """
+    view = CentralView(size)
+
+    def read(i):
+        try:
+            return view(source.load(i, view.min_side))
+        except DataError as error:
+            if source.failure is not None:
+                raise
+            return str(error.__cause__ or error)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        waiting = deque()
+        try:
+            for first in range(start, len(source), batch_size):
+                numbers = range(first, min(first + batch_size, len(source)))
+                waiting.append((first, [pool.submit(read, i) for i in numbers]))
+                if len(waiting) > _BATCHES_AHEAD:
+                    yield _joined(*waiting.popleft(), batch_size)
+            while waiting:
+                yield _joined(*waiting.popleft(), batch_size)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _joined(first, futures, batch_size):
+    results = [future.result() for future in futures]
+    good = [k for k, result in enumerate(results) if not isinstance(result, str)]
+    bad = {first + k: result for k, result in enumerate(results) if isinstance(result, str)}
+    if not good:
+        return Batch(np.zeros((0,), np.uint8), first, np.zeros(0, np.int64), bad)
+    images = np.zeros((batch_size, *results[good[0]].shape), np.uint8)
+    for k in good:
+        images[k] = results[k]
+    return Batch(images, first, np.array(good), bad)
