@@ -67,7 +67,7 @@ def question(command, weights, images, names, batch_size):
 
 def batches_left(work, source, model, label):
     """The `Batch`es that `work` still lacks, with progress on a terminal."""
-    batches = stream(source, model.size, work.batch_size, work.start)
+    batches = stream(source, model.image_shape[:2], work.batch_size, work.start)
     return track(batches, len(source) - work.start, label)
 
 

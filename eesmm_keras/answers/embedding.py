@@ -50,7 +50,7 @@ def embed(weights, images, out, features="pooled", precision="float32", batch_si
     if work.is_finished():
         return Answer.before(work, source)
     model = open_model(weights, say)
-    blank = np.zeros((batch_size, model.size, model.size, 3), np.uint8)
+    blank = np.zeros((batch_size, *model.image_shape), np.uint8)
     parts, shape = _vectors(model, blank, features)[1:]
     with work:
         _fill(work, source, model, MatrixFile(work.folder / _MATRIX, shape, precision), features)

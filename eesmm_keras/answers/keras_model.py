@@ -4,7 +4,7 @@ import keras
 
 from eesmm_keras.evaluation.features import stage_means
 from eesmm_keras.tasks.image_classifier import ImageClassifier
-from eesmm_keras.training.weights import encoder_of, load_checked, square_side
+from eesmm_keras.training.weights import encoder_of, load_checked
 
 
 class KerasModel:
@@ -14,7 +14,7 @@ class KerasModel:
         where: see `weights.load_checked`. say: takes the report of public weights.
 
     Attributes:
-        size: side in pixels of the images.
+        image_shape: `(H, W, channels)` of the images.
         class_names: tuple of str where it is a classifier; None where it is not.
 
     Raises:
@@ -25,14 +25,14 @@ class KerasModel:
         model = load_checked(where, say)
         backbone = encoder_of(model, where)
         self.kind = type(model).__name__
-        self.size = square_side(backbone.image_shape, where)
+        self.image_shape = tuple(backbone.image_shape)
         self._model, self._backbone, self._network = model, backbone, None
         self.class_names = None
         if isinstance(model, ImageClassifier):
             self.class_names = model.class_names or tuple(map(str, range(model.num_classes)))
 
     def logits(self, images):
-        """Class scores before softmax, float32 `(B, classes)`, of uint8 images `(B, S, S, 3)`."""
+        """Class scores before softmax, float32 `(B, classes)`, of uint8 images `(B, H, W, C)`."""
         if self._network is None:
             self._network = self._model.local_model()
         return self._run(images)

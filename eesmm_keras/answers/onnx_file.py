@@ -42,11 +42,7 @@ class OnnxFile:
                 f"{where} does not say what images it takes. Expected a file of `eesmm export --format "
                 "onnx`, whose metadata hold image_size, preprocessing and class_names."
             ) from error
-        if height != width:
-            raise UserError(
-                f"{where} takes images of {height}x{width}; commands cut squares alone."
-            )
-        self.size, self._where = height, where
+        self.image_shape, self._where = (height, width, 3), where
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.class_names = None
         if "logits" in self._outputs:

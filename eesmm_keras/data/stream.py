@@ -51,7 +51,7 @@ class Batch(NamedTuple):
     """Some images, in the order of their source.
 
     Attributes:
-        images: uint8 `(B, S, S, 3)`, always of the same B: a place without an image is black.
+        images: uint8 `(B, H, W, 3)`, always of the same B: a place without an image is black.
         first: number of the first one.
         good: int array, the places in `images` that hold an image.
         bad: `{number: reason}` of those that cannot be read.
@@ -113,7 +113,7 @@ def stream(source, size, batch_size, start=0):
 
     Args:
         source: `ImageSource`.
-        size: what `views.CentralView` takes, the side S in pixels.
+        size: the side of the crops in pixels, or `(H, W)`.
         batch_size: images in a batch.
         start: number of the first image wanted.
 
