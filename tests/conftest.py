@@ -51,6 +51,7 @@ _BACKEND_FREE = (
     "data_tfds",
     "list",
     "model_files",
+    "neighbours",
     "resizing",
     "run_folder",
     "settings",

@@ -276,6 +276,8 @@ def test_features_of_a_model_are_those_of_its_encoder(images, classifier, tmp_pa
     np.testing.assert_allclose(np.load(tmp_path / "e.npy"), found["pooled"], atol=1e-5)
     assert found["patches"].shape[0] == len(NAMES)
     assert sum(level.shape[1] for level in found["stages"].values()) > found["pooled"].shape[1]
+    text = eesmm("neighbours", tmp_path / "e.npy", "--query", images / "z3.png", "--top", "1")
+    assert text.splitlines()[1].split() == ["z3.png", "1", "z3.png", "1.00000"]
     from_preset(TINY_SWIN).save(tmp_path / "encoder.keras")
     with pytest.raises(UserError, match="no classifier but a SwinBackbone"):
         predict(tmp_path / "encoder.keras", images, tmp_path / "p.csv")

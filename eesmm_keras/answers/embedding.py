@@ -1,5 +1,7 @@
 """`eesmm embed`: what an encoder says about any number of images, as numbers."""
 
+import os
+
 import numpy as np
 
 from eesmm_keras.answers.asking import Answer, batches_left, check_finite, check_out, question
@@ -57,7 +59,8 @@ def embed(weights, images, out, features="pooled", precision="float32", batch_si
         if suffix != ".npy":
             matrix = np.load(work.folder / _MATRIX, mmap_mode="r")
             write_as(suffix, work.folder / _FINAL, matrix, read_names(work.folder / ROWS))
-        work.finish(shape=[work.rows, *shape], parts=parts)
+        place = os.path.realpath(weights) if os.path.exists(weights) else str(weights)
+        work.finish(shape=[work.rows, *shape], parts=parts, weights=place)
     return Answer.of(work, source)
 
 

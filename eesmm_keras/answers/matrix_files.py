@@ -61,15 +61,18 @@ class MatrixFile:
         self._file.flush()
 
 
-def check_format(out):
+def check_format(out, what="--out"):
     """The ending of an embedding's path, in lower case.
+
+    Args:
+        what: what the message calls it.
 
     Raises:
         UserError: an unknown one, or a library is missing for it.
     """
     suffix = Path(out).suffix.lower()
     if suffix not in (".npy", *_WRITERS):
-        raise UserError(f"--out must end in .npy, .parquet or .csv, got {out}.")
+        raise UserError(f"{what} must end in .npy, .parquet or .csv, got {out}.")
     if suffix == ".parquet":
         _pyarrow()
     return suffix
@@ -128,8 +131,8 @@ def _pyarrow():
         from pyarrow import parquet
     except ImportError:
         raise UserError(
-            "Parquet files need pyarrow: pip install 'eesmm-keras[parquet]'. Or choose an --out that "
-            "ends in .npy or .csv."
+            "Parquet files need pyarrow: pip install 'eesmm-keras[parquet]'. Or choose a file "
+            "that ends in .npy or .csv."
         ) from None
     return pyarrow, parquet
 
