@@ -49,6 +49,7 @@ _BACKEND_FREE = (
     "data_pipeline",
     "data_sources",
     "data_tfds",
+    "evaluation_classifier",
     "list",
     "model_files",
     "neighbours",

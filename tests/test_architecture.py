@@ -27,7 +27,7 @@ RANKS = [
     {"converters"},
     {"backbones", "decoders"},
     {"methods", "tasks", "data"},
-    {"pictures", "saving"},
+    {"pictures", "gallery", "saving"},
     {"training"},
     {"exports", "comparison", "studies", "answers"},
     {"cli"},

@@ -92,8 +92,8 @@ def test_a_classifier_is_evaluated_and_exported_as_it_is():
 
 
 def test_an_encoder_of_images_that_are_not_square_is_fed_such_images():
-    scores, _ = evaluate("digits", str(FOREIGN / "keras_hub_vit"), mode="knn")
-    assert scores["kNN accuracy"] > 0.2
+    findings, _ = evaluate("digits", str(FOREIGN / "keras_hub_vit"), mode="knn")
+    assert findings.scores["kNN accuracy (k=20)"] > 0.2
 
 
 def test_our_own_decoder_comes_along():

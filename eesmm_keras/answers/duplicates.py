@@ -48,6 +48,10 @@ def near_duplicates(vectors, threshold):
 
 def _pairs(vectors, i, j, threshold):
     cosines = vectors[i : i + _ROWS] @ vectors[j : j + _ROWS].T
+    if (
+        cosines.max() < threshold - _ROUNDING
+    ):  # nearly all blocks, and quicker than to look for some
+        return tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float32))
     found = np.flatnonzero(cosines >= threshold - _ROUNDING)
     left, right = np.divmod(found, cosines.shape[1])
     if i == j:

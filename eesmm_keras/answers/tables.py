@@ -7,16 +7,18 @@ from itertools import islice
 from pathlib import Path
 
 from eesmm_keras.answers.duplicates import near_duplicates
-from eesmm_keras.answers.gallery import save_gallery
 from eesmm_keras.answers.neighbours import Neighbours, query_vectors
 from eesmm_keras.answers.work import TEXT
+from eesmm_keras.data.decoding import read_rgb
+from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.paths import printable
+from eesmm_keras.gallery import SIDE, save_gallery
 from eesmm_keras.training.state_files import write_atomically
 
 
 @dataclass
 class Group:
-    """Rows that belong together: `rows`, lists of cells; `pictures()`, what `save_gallery` takes."""
+    """Rows that belong together: `rows`, lists of cells; `pictures()`, `(path or None, *lines)`."""
 
     rows: list
     pictures: Callable
@@ -33,6 +35,7 @@ class Table:
     groups: object
     first: list = field(default_factory=list)
     complete: bool = True
+    framed: bool = False
 
     def read(self, count, out=None):
         """Take the first `count` groups, and write all of them to a CSV if `out` is given."""
@@ -69,7 +72,11 @@ class Table:
 
     def draw(self, path, count, max_pixels=None):
         """Picture of the first `count` groups."""
-        save_gallery([group.pictures() for group in self.first[:count]], path, max_pixels)
+        rows = [
+            [(_image(image, max_pixels), *lines) for image, *lines in group.pictures()]
+            for group in self.first[:count]
+        ]
+        write_atomically(Path(path), lambda file: save_gallery(rows, file, framed=self.framed))
 
 
 class _Row:
@@ -81,6 +88,13 @@ class _Row:
 
 def _line(cells):
     return csv.writer(_Row(), lineterminator="\n").writerow(cells)
+
+
+def _image(path, max_pixels):
+    try:
+        return None if path is None else read_rgb(path, SIDE, max_pixels)
+    except DataError:
+        return None
 
 
 def neighbours(embeddings, query=None, top=5, weights=None, say=None, **where):
@@ -113,7 +127,7 @@ def neighbours(embeddings, query=None, top=5, weights=None, say=None, **where):
                 *((embeddings.image_path(n), f"{c:.5f}", embeddings.names[n]) for n, c in near),
             ])  # fmt: skip
 
-    return Table(("query", "rank", "file", "cosine"), groups())
+    return Table(("query", "rank", "file", "cosine"), groups(), framed=True)
 
 
 def duplicates(embeddings, threshold, most=12):

@@ -120,6 +120,10 @@ class ImageSource:
         )
         raise self.failure
 
+    def good_indices(self):
+        """Numbers of the images that have not failed to decode so far, an int64 array in order."""
+        return np.setdiff1d(np.arange(len(self)), np.array(sorted(self._failed), np.int64))
+
     def describe(self, i):
         """What to call image `i` in a message: its path or its id."""
         if self._ids is not None:

@@ -84,6 +84,13 @@ class ImageClassifier(Task):
             seen += len(labels)
         return {"accuracy": right / seen}
 
+    def findings(self, batches):
+        """Per class, in confusions, by confidence: see `ClassifierFindings`."""
+        from eesmm_keras.evaluation.classification.findings import ClassifierFindings
+
+        names = self.class_names or tuple(map(str, range(self.num_classes)))
+        return ClassifierFindings.of(names, batches)
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation.findings import Findings
 from eesmm_keras.guarded_model import GuardedModel
 
 
@@ -77,6 +78,19 @@ class Task(GuardedModel):
                 `call` returned, and class numbers `(B,)`.
         """
         raise NotImplementedError
+
+    # === What a task may define ===
+
+    def findings(self, batches):
+        """All that `eesmm evaluate` tells: here the score alone.
+
+        Args:
+            batches: see `score`.
+
+        Returns:
+            `evaluation.findings.Findings`, whose scores are those of `score`.
+        """
+        return Findings(self.score(batches))
 
     # === What all tasks share ===
 

@@ -6,7 +6,9 @@ import numpy as np
 from eesmm_keras.data.pipeline import evaluation_dataset
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation.findings import Findings
 from eesmm_keras.evaluation.probes import PROBES, make_probe
+from eesmm_keras.gallery import SIDE, save_gallery
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.task import Task
 from eesmm_keras.training.probing import probe
@@ -28,7 +30,7 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
         say: takes the report of public weights; None: nobody reads it.
 
     Returns:
-        `(scores, source)`: {name: number}, and the `ImageSource` that was scored.
+        `(Findings, source)`: what was found, and the `ImageSource` that was scored.
 
     Raises:
         UserError: the data or the file don't fit the mode, or the weights are not finite.
@@ -38,7 +40,7 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
     test = open_source(data, split, labelled=True, **where)
     if mode != OWN_SCORE:
         train = open_source(data, "train", labelled=True, **where)
-        return {make_probe(mode).title: probe(backbone, train, test, mode)}, test
+        return Findings({make_probe(mode).title: probe(backbone, train, test, mode)}), test
     if not isinstance(model, Task):
         raise UserError(
             f"{weights} is no classifier or other fine-tuned model but a {type(model).__name__}. "
@@ -46,7 +48,19 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
             f"{' or '.join(PROBES.names())}."
         )
     model.check_source(test)
-    return scores(model, test, batch_size), test
+    return model.findings(_outputs(model, test, batch_size)), test
+
+
+def save_mistakes(findings, source, file, columns=8, rows=4):
+    """Picture of the worst mistakes, as a PNG.
+
+    Args:
+        findings, source: of `evaluate`. file: path, or a file open for bytes.
+    """
+    shown = source.good_indices()
+    worst = findings.mistakes(columns * rows)
+    entries = [(source.load(int(shown[k]), SIDE), *lines) for k, *lines in worst]
+    save_gallery([entries[k : k + columns] for k in range(0, len(entries), columns)], file)
 
 
 def scores(model, source, batch_size=64):
