@@ -56,8 +56,10 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
 def _samples(path, data, where):
     from eesmm_keras.data.pipeline import load_arrays
     from eesmm_keras.data.sources import open_source
+    from eesmm_keras.training.inputs import reading_of
     from eesmm_keras.training.weights import load_backbone
 
     backbone = load_backbone(path)
-    images, _ = load_arrays(open_source(data, **where), backbone.image_shape[:2], limit=16)
+    source = open_source(data, **where, reading=reading_of(backbone))
+    images, _ = load_arrays(source, backbone.image_shape[:2], limit=16)
     return images

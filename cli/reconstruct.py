@@ -35,6 +35,7 @@ def command(weights, images, out, count, seed, **options):
     from eesmm_keras.errors import UserError
     from eesmm_keras.methods.method import MaskedImageModel
     from eesmm_keras.pictures import save_grid
+    from eesmm_keras.training.inputs import reading_of
     from eesmm_keras.training.weights import load_checked
 
     if Path(out).suffix.lower() != ".png":
@@ -42,9 +43,9 @@ def command(weights, images, out, count, seed, **options):
     model = load_checked(weights)
     if not isinstance(model, MaskedImageModel):
         raise UserError(f"{weights} is no pre-training model but a {type(model).__name__}.")
-    pixels = _pixels(
-        images, model.backbone.image_shape[:2], count, model.images_per_sample, where_from(options)
-    )
+    where = {**where_from(options), "reading": reading_of(model.backbone)}
+    size = model.backbone.image_shape[:2]
+    pixels = _pixels(images, size, count, model.images_per_sample, where)
     try:
         save_grid(model.reconstruct(pixels, seed=seed), out)
     except OSError as error:
@@ -53,21 +54,15 @@ def command(weights, images, out, count, seed, **options):
 
 
 def _pixels(images, size, count, group, where):
-    """`(B, H, W, 3)` uint8; one image, or too few for a mix, is repeated upside down."""
+    """`(B, H, W, C)`; one image, or too few for a mix, is repeated upside down."""
     import numpy as np
 
-    from eesmm_keras.data.decoding import allow_pixels, center_crop, read_rgb
     from eesmm_keras.data.pipeline import load_arrays
     from eesmm_keras.data.sources import open_source
-    from eesmm_keras.errors import UserError
+    from eesmm_keras.data.stream import open_files
 
     if Path(images).is_file():
-        largest = where.get("max_image_pixels")
-        allow_pixels(largest)
-        try:
-            pixels = center_crop(read_rgb(images, max_pixels=largest), size)[None]
-        except Exception as error:
-            raise UserError(f"{images} cannot be read as an image: {error}") from error
+        pixels, _ = load_arrays(open_files(images, **where)[0], size)
     else:
         pixels, _ = load_arrays(open_source(images, **where), size, limit=max(count, group))
     if len(pixels) < group:

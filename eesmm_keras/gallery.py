@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
+from eesmm_keras.data.channels import visible
 from eesmm_keras.data.paths import printable
 
 SIDE, _GAP, _LINE = 112, 6, 13
@@ -12,7 +13,8 @@ def save_gallery(rows, file, framed=False):
     """Write rows of images, each with lines of text below it.
 
     Args:
-        rows: list of rows; a row is a list of `(RGB image or None, *lines)`.
+        rows: list of rows; a row is a list of `(image or None, *lines)`; an image is of
+            Pillow, or an array of pixels 0..255 `(H, W, C)`.
         file: path, or a file open for bytes, of the PNG.
         framed: whether the first image of a row stands apart, in a frame.
     """
@@ -41,6 +43,8 @@ def _tile(image):
     if image is None:
         ImageDraw.Draw(tile).line((0, 0, SIDE, SIDE), "#999999", 2)
         return tile
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(visible(image))
     scale = SIDE / max(image.size)
     size = tuple(np.maximum(np.rint(np.array(image.size) * scale), 1).astype(int).tolist())
     image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)

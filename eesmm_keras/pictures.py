@@ -1,7 +1,8 @@
 """Grids of reconstructions, as PNG."""
 
-import numpy as np
 from PIL import Image, ImageDraw
+
+from eesmm_keras.data.channels import visible
 
 _GAP = 4
 _HEADER = 16
@@ -11,7 +12,8 @@ def save_grid(pictures, path, max_rows=8):
     """One row a sample, one column a picture, with a title over each column.
 
     Args:
-        pictures: dict of pixel images 0..255, `(M, H, W, C)` or `(M, n, H, W, C)`, which becomes n
+        pictures: dict of pixel images 0..255 (of more than three channels the first three are shown,
+            of two the first), `(M, H, W, C)` or `(M, n, H, W, C)`, which becomes n
             columns (see a method's `pictures`).
         path: of the PNG file.
         max_rows: samples shown.
@@ -36,7 +38,7 @@ def save_grid(pictures, path, max_rows=8):
         left = _GAP + number * (width + _GAP)
         draw.text((left, 2), _fit(draw, title, width), fill="black")
         for row, image in enumerate(images):
-            tile = Image.fromarray(np.clip(np.rint(image), 0, 255).astype("uint8"))
+            tile = Image.fromarray(visible(image))
             tile = tile.resize((width, height), Image.Resampling.NEAREST)
             grid.paste(tile, (left, _HEADER + _GAP + row * (height + _GAP)))
     grid.save(path)

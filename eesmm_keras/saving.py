@@ -52,6 +52,29 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
     return model
 
 
+def encoder_config(path):
+    """Constructor arguments of the encoder in a `.keras` file, without building anything; or None.
+
+    None too where the file cannot be read: `load_model` tells why.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _encoder_in(_read_config(archive))
+    except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile):
+        return None
+
+
+def _encoder_in(node):
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        return None
+    if isinstance(node.get("image_shape"), list | tuple) and len(node["image_shape"]) == 3:
+        return node
+    found = (_encoder_in(part) for part in node.values())
+    return next((config for config in found if config), None)
+
+
 def _register_classes():
     # Importing the modules registers their classes.
     importlib.import_module("eesmm_keras.training.optimizer")

@@ -32,12 +32,14 @@ def export_model(
         source: path of a `.keras` file, or a Keras model.
         fmt: name of a format, see `exports.formats`.
         out: where to write: a file or a folder, as the format has it.
-        preprocessing: True: the input `images` is uint8 RGB `(B, H, W, 3)`, normalised inside.
+        preprocessing: True: the input `images` is pixels 0..255 `(B, H, W, C)`, normalised inside;
+            uint8, or float32 where the model was trained on native pixels.
+
             False: it is float32, already `(x / 255 - mean) / std`.
         features: True: outputs `pooled (B, C)` and the pyramid levels `P2`, ... False: those of the
             task, such as `logits (B, num_classes)`. A backbone always gives features.
         resize: True: images of any size, resized inside (bilinear, antialiased).
-        sample_images: uint8 `(N >= 5, H, W, 3)` to compare on; default: crops of two photographs.
+        sample_images: such pixels `(N >= 5, H, W, C)` to compare on; default: crops of photographs.
         tolerance: largest absolute difference allowed on a task's outputs; on features it is
             multiplied by their largest magnitude where that exceeds one.
         overwrite: replace an earlier export under the same name.

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from eesmm_keras.exports.source import as_float32, backbone_of
+from eesmm_keras.exports.source import as_float32, backbone_of, takes_floats
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ def build_graph(model, *, preprocessing, features, resize):
 
     Args:
         model: a `Task` or a backbone; it is copied to float32, not changed.
-        preprocessing: the input is uint8 pixels and is normalised inside; otherwise the input is
+        preprocessing: the input is pixels 0..255 (uint8, or float32 where the model was trained on
+            such) and is normalised inside; otherwise the input is
             float32 and normalised already.
         features: outputs `pooled` and the pyramid levels instead of the task's.
         resize: images of any size, resized to the model's inside the graph.
@@ -43,7 +44,8 @@ def build_graph(model, *, preprocessing, features, resize):
     copy = as_float32(model, include_normalization=preprocessing)
     height, width, channels = backbone_of(copy).image_shape
     shape = (None, None, None, channels) if resize else (None, height, width, channels)
-    dtype = tf.uint8 if preprocessing else tf.float32
+    whole = preprocessing and not takes_floats(backbone_of(copy))
+    dtype = tf.uint8 if whole else tf.float32
     spec = tf.TensorSpec(shape, dtype, name="images")
     network = named_outputs(copy, features)
 
@@ -60,7 +62,7 @@ def build_graph(model, *, preprocessing, features, resize):
 
 
 def named_outputs(model, features):
-    """A function `images (B, H, W, 3)` -> the task's outputs or {"pooled", "P2", ...}, by name."""
+    """A function `images (B, H, W, C)` -> the task's outputs or {"pooled", "P2", ...}, by name."""
     if not features:
         return lambda images: model.named(model(images, training=False))
     extractor = backbone_of(model).feature_extractor()

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from eesmm_keras._version import __version__
+from eesmm_keras.data.reading import Reading
 from eesmm_keras.exports.source import backbone_of
 from eesmm_keras.tasks.task import Task
 
@@ -27,9 +28,13 @@ def describe(model, graph, kind, *, preprocessing, resize):
         "image_size": [height, width],
         "input": {
             **_input(graph, kind),
-            "color_order": "RGB",
+            "color_order": "RGB"
+            if backbone.reading is None and backbone.image_shape[2] == 3
+            else None,
             "value_range": [0, 255] if inside else "normalised",
+            **_raw_values(backbone),
         },
+        "reading": backbone.reading,
         "preprocessing": {
             "formula": "(images / 255 - mean) / std",
             "mean": [float(x) for x in backbone.mean],
@@ -56,6 +61,18 @@ def _input(graph, kind):
     if layout == "NCHW":
         shape = [shape[2], *shape[:2]]
     return {"name": name, "dtype": dtype.name, "shape": ["batch", *shape], "layout": layout}
+
+
+def _raw_values(backbone):
+    """Which values of image files are pixels 0 and 255, where the files' own numbers are taken."""
+    reading = Reading.of(backbone.reading)
+    if reading.low is None:
+        return {}
+    return {
+        "raw_low": list(reading.low),
+        "raw_high": list(reading.high),
+        "raw_to_pixels": "clip((raw - raw_low) * 255 / (raw_high - raw_low), 0, 255)",
+    }
 
 
 def _level_description(name):

@@ -16,7 +16,7 @@ from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph
 from eesmm_keras.exports.metadata import describe
 from eesmm_keras.exports.report import ExportReport
-from eesmm_keras.exports.source import backbone_of, normalise
+from eesmm_keras.exports.source import backbone_of, normalise, takes_floats
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
 from eesmm_keras.names import shortened
 from eesmm_keras.partial_training import without_lora
@@ -32,7 +32,9 @@ def run_pipeline(
     kind, backbone = FORMATS.get(fmt)(), backbone_of(model)
     features = features or not isinstance(model, Task)
     network = backbone if features else model
-    batches = comparison_batches(sample_images, backbone.image_shape, resize)
+    batches = comparison_batches(
+        sample_images, backbone.image_shape, resize, takes_floats(backbone)
+    )
     # On the CPU even where there is a GPU: its TF32 products are not float32.
     with staging(out) as staged, quiet(), tf.device("/CPU:0"):
         graph = build_graph(network, preprocessing=preprocessing, features=features, resize=resize)

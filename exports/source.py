@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from eesmm_keras.data.reading import Reading
 from eesmm_keras.exports.errors import ExportError
 from eesmm_keras.names import shortened
 from eesmm_keras.saving import load_model
@@ -43,8 +44,13 @@ def backbone_of(model):
     return backbone
 
 
+def takes_floats(backbone):
+    """Whether the model was trained on pixels that are no whole numbers of 8 bits."""
+    return Reading.of(backbone.reading).native
+
+
 def normalise(images, backbone):
-    """Pixels 0..255 `(..., 3)` -> float32 `(x / 255 - mean) / std`, in NumPy.
+    """Pixels 0..255 `(..., C)` -> float32 `(x / 255 - mean) / std`, in NumPy.
 
     Written apart from the layers of the model on purpose: the parity check leans on it.
     """

@@ -18,24 +18,30 @@ from eesmm_keras.exports.source import as_float32, backbone_of, normalise
 _SCRIPT = Path(__file__).with_name("_clean_run.py")
 
 
-def comparison_batches(sample_images, image_shape, resize):
-    """The uint8 batches to compare on, by name: of one image, of five, and of another size.
+def comparison_batches(sample_images, image_shape, resize, floats=False):
+    """The batches of pixels to compare on, by name: of one image, of five, and of another size.
 
     Args:
-        sample_images: uint8 `(N >= 5, H, W, 3)`, or None for scikit-learn's two photographs.
-        image_shape: `(H, W, 3)` of the model.
+        sample_images: `(N >= 5, H, W, C)`, or None for scikit-learn's two photographs (their colours
+            by turns, for other channels than three).
+        image_shape: `(H, W, C)` of the model.
         resize: adds a batch that is taller than the model's input and narrower, so that the
             resize inside the graph both shrinks and enlarges.
+        floats: whether pixels are float32 and not uint8.
 
     Raises:
         ExportError: fewer than five images, wrong dtype or wrong shape.
     """
-    images = _photographs(image_shape) if sample_images is None else np.asarray(sample_images)
+    kind = np.dtype(np.float32 if floats else np.uint8)
+    images = np.asarray(_photographs(image_shape) if sample_images is None else sample_images)
+    images = images.astype(kind) if sample_images is None else images
     expected = "any size" if resize else f"{image_shape[0]} x {image_shape[1]}"
     fits = images.ndim == 4 and (resize or images.shape[1:] == tuple(image_shape))
-    if not fits or len(images) < 5 or images.shape[3] != 3 or images.dtype != np.uint8:
+    channels = image_shape[2]
+    if not fits or len(images) < 5 or images.shape[3] != channels or images.dtype != kind:
         raise ExportError(
-            f"Expected `sample_images` of at least 5 uint8 RGB images of {expected}, "
+            f"Expected `sample_images` of at least 5 {kind} images of {channels} channels, "
+            f"{expected}, "
             f"received: {images.dtype} of shape {images.shape}"
         )
     batches = {"batch_1": images[:1], "batch_5": images[:5]}
@@ -46,13 +52,14 @@ def comparison_batches(sample_images, image_shape, resize):
 
 
 def _photographs(image_shape):
-    """Five crops of two photographs, uint8 `(5, H, W, 3)`."""
+    """Five crops of two photographs, uint8 `(5, H, W, C)`."""
     from sklearn.datasets import load_sample_images
 
     first, second = load_sample_images().images
     crops = [first, first[:200, :200], first[200:, 300:], second, second[100:300, 200:500]]
     resized = [tf.image.resize(x, image_shape[:2], antialias=True) for x in crops]
-    return np.rint(np.clip(resized, 0, 255)).astype("uint8")
+    pixels = np.rint(np.clip(resized, 0, 255)).astype("uint8")
+    return pixels[..., np.arange(image_shape[2]) % 3]
 
 
 def reference_outputs(model, batches, features, names):

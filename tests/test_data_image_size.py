@@ -87,5 +87,5 @@ def test_a_setting_is_kept_in_its_shortest_form(value, kept):
 
 
 def test_a_setting_that_is_no_size_is_told_in_one_line():
-    with pytest.raises(UserError, match=r"image_size: expected N or H,W .*got \[64, 'x'\]"):
+    with pytest.raises(UserError, match=r"image_size, tile\): expected N or H,W .*got \[64, 'x'\]"):
         resolve("pretrain", options={"image_size": [64, "x"]})

@@ -67,10 +67,12 @@ def test_crops_of_one_image_differ_and_flips_are_half():
     class Ramp:
         """One picture, dark on the left and bright on the right."""
 
+        channels, dtype = 3, np.uint8
+
         def __len__(self):
             return 1
 
-        def load_good(self, index, min_side=None):
+        def load_good(self, index, min_side=None, seed=None):
             ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
             return Image.fromarray(ramp), index
 

@@ -95,3 +95,19 @@ def test_a_split_larger_than_memory_is_refused(folder, monkeypatch):
     monkeypatch.setattr(source.os, "sysconf", lambda name: 1)
     with pytest.raises(DataError, match=r"GiB of memory"):
         open_source("tfds:tiny_pictures", data_dir=folder)
+
+
+def test_arrayrecord_is_read_by_number(tmp_path, monkeypatch):
+    pytest.importorskip("array_record")
+    monkeypatch.setenv("EESMM_CACHE", str(tmp_path / "cache"))
+    TinyPictures(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    for split, part in ((None, "train"), ("val", "val"), ("test", "test")):
+        source = open_source("tfds:tiny_pictures", split, data_dir=tmp_path, labelled=True)
+        np.testing.assert_array_equal(source.labels, np.array(values(source)) % 2)
+        assert len(source) == {"train": 12, "val": 2, "test": 4}[part]
+    assert sorted(values(open_source("tfds:tiny_pictures", data_dir=tmp_path))) == list(range(12))
+    assert len(list((tmp_path / "cache" / "tfds").iterdir())) == 2  # labels of two splits
+    half = open_source("tfds:tiny_pictures:train[:50%]", data_dir=tmp_path)
+    assert len(half) == 6
+    with pytest.raises(DataError, match="has no split 'valid'"):
+        open_source("tfds:tiny_pictures:valid", data_dir=tmp_path)

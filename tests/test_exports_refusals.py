@@ -61,7 +61,7 @@ def test_sample_images_must_fit():
     good = np.zeros((5, 8, 8, 3), "uint8")
     assert set(comparison_batches(good, (8, 8, 3), resize=False)) == {"batch_1", "batch_5"}
     for bad in (good[:4], good[:, :4], good.astype("float32"), good[..., :1], good[0]):
-        with pytest.raises(ExportError, match="at least 5 uint8 RGB images"):
+        with pytest.raises(ExportError, match="at least 5 uint8 images of 3 channels"):
             comparison_batches(bad, (8, 8, 3), resize=False)
 
 

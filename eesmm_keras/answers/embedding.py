@@ -6,7 +6,7 @@ import numpy as np
 
 from eesmm_keras.answers.asking import Answer, batches_left, check_finite, check_out, question
 from eesmm_keras.answers.matrix_files import MatrixFile, check_format, read_names, write_as
-from eesmm_keras.answers.models import open_model
+from eesmm_keras.answers.models import open_model, reading_for
 from eesmm_keras.answers.work import ROWS, Work, beside
 from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
@@ -41,7 +41,7 @@ def embed(weights, images, out, features="pooled", precision="float32", batch_si
     """
     check_out(out, "embeddings.npy")
     suffix = check_format(out)
-    source, names = open_files(images, **where)
+    source, names = open_files(images, **where, reading=reading_for(weights))
     asked = {
         **question("embed", weights, images, names, batch_size),
         "features": features,

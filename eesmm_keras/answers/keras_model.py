@@ -4,6 +4,7 @@ import keras
 
 from eesmm_keras.evaluation.features import stage_means
 from eesmm_keras.tasks.image_classifier import ImageClassifier
+from eesmm_keras.training.inputs import reading_of
 from eesmm_keras.training.weights import encoder_of, load_checked
 
 
@@ -14,7 +15,7 @@ class KerasModel:
         where: see `weights.load_checked`. say: takes the report of public weights.
 
     Attributes:
-        image_shape: `(H, W, channels)` of the images.
+        image_shape: `(H, W, channels)` of the images. reading: `Reading`, how they are read.
         class_names: tuple of str where it is a classifier; None where it is not.
 
     Raises:
@@ -25,7 +26,7 @@ class KerasModel:
         model = load_checked(where, say)
         backbone = encoder_of(model, where)
         self.kind = type(model).__name__
-        self.image_shape = tuple(backbone.image_shape)
+        self.image_shape, self.reading = tuple(backbone.image_shape), reading_of(backbone)
         self._model, self._backbone, self._network = model, backbone, None
         self.class_names = None
         if isinstance(model, ImageClassifier):

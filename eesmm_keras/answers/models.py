@@ -5,6 +5,7 @@ from pathlib import Path
 
 from eesmm_keras.converters.source import is_foreign
 from eesmm_keras.errors import UserError
+from eesmm_keras.training.inputs import asked_reading, start_of
 from eesmm_keras.training.runs import find_model_file
 
 
@@ -27,6 +28,17 @@ def open_model(where, say=None):
     from eesmm_keras.answers.keras_model import KerasModel
 
     return KerasModel(where, say)
+
+
+def reading_for(where):
+    """`Reading` of the images that weights were trained on, before they are loaded.
+
+    Raises:
+        UserError: nothing there, or not readable.
+    """
+    if _is_onnx(where):
+        return open_model(where).reading
+    return asked_reading(None, start_of(where))
 
 
 def identity(where):

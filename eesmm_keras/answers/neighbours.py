@@ -76,7 +76,7 @@ def query_vectors(query, embeddings, weights=None, say=None, **where):
     if not weights:
         raise UserError(f"{embeddings.path} does not say which encoder made it: give --weights.")
     model = open_model(weights, say)
-    source, names = open_files(query, **where)
+    source, names = open_files(query, **where, reading=model.reading)
     asked, vectors = [], []
     for batch in stream(source, model.image_shape[:2], 32):
         if len(batch.good):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from eesmm_keras.data.reading import Reading
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.features import stage_means
 from eesmm_keras.names import shortened
@@ -42,7 +43,12 @@ class OnnxFile:
                 f"{where} does not say what images it takes. Expected a file of `eesmm export --format "
                 "onnx`, whose metadata hold image_size, preprocessing and class_names."
             ) from error
-        self.image_shape, self._where = (height, width, 3), where
+        self._where = where
+        self.reading = Reading.of(json.loads(facts.get("reading", "null")))
+        channels = len(self._preprocessing["mean"])
+        self.image_shape = (height, width, channels)
+        kind = self._session.get_inputs()[0].type
+        self._dtype = "uint8" if kind == "tensor(uint8)" else "float32"
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.class_names = None
         if "logits" in self._outputs:
@@ -67,6 +73,7 @@ class OnnxFile:
         if not self._preprocessing["in_graph"]:
             mean, std = (np.array(self._preprocessing[key], "float32") for key in ("mean", "std"))
             images = (images.astype("float32") / 255 - mean) / std
+        images = images.astype(self._dtype)
         return dict(
             zip(self._outputs, self._session.run(self._outputs, {"images": images}), strict=True)
         )

@@ -1,7 +1,7 @@
 """`eesmm predict`: the most probable classes of any number of images, as a CSV."""
 
 from eesmm_keras.answers.asking import Answer, batches_left, check_finite, check_out, question
-from eesmm_keras.answers.models import open_model
+from eesmm_keras.answers.models import open_model, reading_for
 from eesmm_keras.answers.work import ROWS, Work
 from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
@@ -29,7 +29,7 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
         UserError: no classifier, fewer classes than `top`, no images, or `out` is something else.
     """
     check_out(out, "predictions.csv")
-    source, names = open_files(images, **where)
+    source, names = open_files(images, **where, reading=reading_for(weights))
     asked = {**question("predict", weights, images, names, batch_size), "top": top}
     work = Work(out, asked, _header(top), names, batch_size, {ROWS: out}, overwrite)
     if work.is_finished():

@@ -50,6 +50,9 @@ class Backbone(keras.Model):
             `normalization_layer`.
         pooled_output: symbolic `(B, num_features)`, what a picture is described by.
         pyramid_outputs: symbolic feature maps by name ("P2" has stride 4, "P3" 8, ...).
+        reading: dict of plain values, how the images are read that it was trained on, see
+            `data.reading.Reading.facts`; None for 8-bit RGB. An argument of every encoder, which its
+            constructor passes on among `kwargs`.
         num_prefix_tokens: tokens that `encode_visible` gives before those of the units [0].
         per_image_masks: whether every image may have its own mask in `encode_visible` [False].
         takes_sides: whether `encode_tokens` takes `side`, which MixMIM needs [False].
@@ -76,6 +79,10 @@ class Backbone(keras.Model):
     per_image_masks = False
     takes_sides = False
     no_weight_decay = ()
+
+    def __init__(self, *args, reading=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.reading = reading
 
     @classmethod
     def from_preset(cls, preset, **kwargs):
@@ -173,6 +180,7 @@ class Backbone(keras.Model):
             "trainable": self.trainable,
             **{name: getattr(self, name) for name in own},
             "dtype": self.dtype_name,
+            **({"reading": dict(self.reading)} if self.reading else {}),
         }
 
     @classmethod

@@ -33,6 +33,7 @@ def run_cell(spec):
 
     from eesmm_keras.comparison.measuring import measure
     from eesmm_keras.data.sources import limit_source, open_source
+    from eesmm_keras.training.inputs import reading_of
     from eesmm_keras.training.pretraining import build_backbone
     from eesmm_keras.training.weights import load_backbone
 
@@ -45,7 +46,7 @@ def run_cell(spec):
         result.update(_pretrain(spec, folder))
         weights = str(folder / "pretrain")
         backbone = load_backbone(weights)
-    where = {**spec["where"], "labelled": True}
+    where = {**spec["where"], "labelled": True, "reading": reading_of(backbone)}
     train, test = (open_source(spec["data"], split, **where) for split in ("train", "test"))
     # The same images for all seeds: the spread is that of training.
     train, test = (limit_source(source, settings["probe_limit"]) for source in (train, test))

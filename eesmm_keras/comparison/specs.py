@@ -171,6 +171,7 @@ def settings_of(common, name, budget, seed):
     else:
         given = {**common["pretrain"], "method": method, "method_args": arguments}
         whole = as_dict(resolve("pretrain", options=given))
+        _refuse_other_images(whole)
         settings["arguments"] = {**method_arguments(method), **whole["method_args"]}
         settings["pretrain"] = {k: v for k, v in whole.items() if k not in _NOT_PRETRAIN}
         settings["budget"] = list(budget)
@@ -179,6 +180,12 @@ def settings_of(common, name, budget, seed):
         whole = as_dict(resolve("finetune", options=common["finetune"]))
         settings["finetune"] = {k: v for k, v in whole.items() if k not in _NOT_FINETUNE}
     return json.loads(json.dumps(settings))
+
+
+def _refuse_other_images(settings):
+    for key in ("channels", "bands", "pixels", "stats", "tile"):
+        if settings[key] is not None:
+            raise UserError(f"compare takes 8-bit RGB images alone: leave out --set {key}.")
 
 
 def encoder_facts(backbone, image_size):

@@ -70,14 +70,19 @@ class Augmentation:
         """RandAugment, erasing and mixing of one batch. Crops and flips happen at loading.
 
         Args:
-            images: TensorFlow tensor `(batch, H, W, 3)`, values of 0..255.
+            images: TensorFlow tensor `(batch, H, W, C)`, uint8 or float32, values of 0..255.
+                RandAugment takes three channels alone.
             labels: float32 TensorFlow tensor `(batch, num_classes)`, one-hot.
             seed: two integers, such as a run's seed and the step.
 
         Returns:
-            `(images, labels)`: uint8, and float32 rows that still add up to one.
+            `(images, labels)`: of the same kind, and float32 rows that still add up to one.
         """
-        return self._graph(tf.cast(images, tf.float32), labels, tf.cast(seed, tf.int64))
+        pixels = tf.cast(images, tf.float32)
+        pixels, labels = self._graph(pixels, labels, tf.cast(seed, tf.int64))
+        if images.dtype.is_floating:
+            return pixels, labels
+        return tf.cast(tf.round(pixels), tf.uint8), labels
 
     @cached_property
     def _graph(self):
@@ -103,7 +108,7 @@ class Augmentation:
                 images, labels = _mixup(images, labels, self.mixup_alpha, mix_seed)
             elif self.cutmix_alpha > 0:
                 images, labels = _cutmix(images, labels, self.cutmix_alpha, mix_seed)
-            return tf.cast(tf.round(tf.clip_by_value(images, 0.0, 255.0)), tf.uint8), labels
+            return tf.clip_by_value(images, 0.0, 255.0), labels
 
         return augment
 

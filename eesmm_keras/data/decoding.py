@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from eesmm_keras.data.channels import resize_channels, size_of
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.image_size import both_sides
 
@@ -18,15 +19,15 @@ from eesmm_keras.image_size import both_sides
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 # Only these decoders run, whatever a file claims to be: Pillow's others include Ghostscript.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 
 # What a file ends in when nothing is missing: JPEG's end of image, PNG's last chunk, GIF's trailer.
 # MPO is what phones and stereo cameras write: a JPEG with more pictures behind it.
 _ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 
-# The EXIF orientation tag (0x0112) and what brings each of its values upright.
+# The EXIF orientation tag and what brings each of its values upright.
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -37,12 +38,12 @@ _UPRIGHT = {
 }
 
 
-def read_rgb(path_or_bytes, min_side=None, max_pixels=None):
+def read_rgb(path_or_bytes, min_side=None, max_pixels=None, exif=True, formats=FORMATS):
     """Decode an image file to an upright 8-bit RGB picture.
 
-    Reads JPEG, PNG, BMP, GIF (the first frame) and WebP. Grey and palette pictures become RGB, CMYK
-    is converted, 16-bit grey is scaled to 8 bits, transparency is laid over white (what lies hidden
-    under transparent pixels never shows), and the EXIF orientation is applied.
+    Grey and palette pictures become RGB, CMYK is converted, 16-bit grey is scaled to 8 bits,
+    transparency is laid over white (what lies hidden under transparent pixels never shows), and the
+    EXIF orientation is applied. A GIF gives its first frame.
 
     Args:
         path_or_bytes: a path, or the bytes of an encoded file.
@@ -51,6 +52,8 @@ def read_rgb(path_or_bytes, min_side=None, max_pixels=None):
             photographs take; the aspect ratio is kept.
         max_pixels: int, width x height that is still decoded; None for
             `PIL.Image.MAX_IMAGE_PIXELS`.
+        exif: bool, whether the EXIF orientation is applied.
+        formats: Pillow's names of the formats that are tried.
 
     Returns:
         A loaded `PIL.Image.Image` of mode "RGB".
@@ -60,16 +63,18 @@ def read_rgb(path_or_bytes, min_side=None, max_pixels=None):
             `max_pixels` (a decompression bomb).
     """
     try:
-        with _open(path_or_bytes) as image:
+        with open_image(path_or_bytes, formats) as image:
             check_pixels(*image.size, max_pixels)
             if min_side is not None:
                 image.draft(None, (min_side, min_side))  # does nothing unless it is a JPEG
             image.load()
-            return _upright(image, _to_rgb(image))
+            rgb = to_rgb(image)
+            turn = UPRIGHT.get(orientation_of(image)) if exif else None
+            return rgb if turn is None else rgb.transpose(turn)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise DataError(f"cannot be decoded: {_reason(error)}") from error
+        raise DataError(f"cannot be decoded: {reason_of(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,14 @@ class Header:
     mode: str
 
 
-def check_file(path, max_pixels=None):
+def check_file(path, max_pixels=None, formats=FORMATS):
     """Read an image file's header and look whether all of it is there, decoding only in doubt.
 
     Catches missing, empty, foreign and oversized files, broken PNG checksums and files that were
     cut short. Damage in the middle of a file shows only when it is decoded.
 
     Args:
-        path: of the file. max_pixels: see `read_rgb`.
+        path: of the file. max_pixels, formats: see `read_rgb`.
 
     Returns:
         `Header`.
@@ -97,7 +102,7 @@ def check_file(path, max_pixels=None):
         DataError: as `read_rgb`.
     """
     try:
-        with _open(path) as image:
+        with open_image(path, formats) as image:
             header = Header(*image.size, image.mode)
             check_pixels(*image.size, max_pixels)
             whole = _seems_whole(path, image)
@@ -106,10 +111,10 @@ def check_file(path, max_pixels=None):
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"is not a readable image: {_reason(error)}") from error
+        raise DataError(f"is not a readable image: {reason_of(error)}") from error
     if not whole:
         # Bytes after the end of a picture do no harm: only decoding tells them from a missing end.
-        read_rgb(path, max_pixels=max_pixels)
+        read_rgb(path, max_pixels=max_pixels, formats=formats)
     return header
 
 
@@ -122,7 +127,9 @@ def _seems_whole(path, image):
         head, size = file.read(8), os.fstat(file.fileno()).st_size
     if image.format == "WEBP":
         return size >= 8 + int.from_bytes(head[4:8], "little")
-    return False  # BMP: its size field is often wrong, and decoding costs little more than reading
+    # BMP's size field is often wrong, and decoding costs little more than reading. AVIF, HEIC and JPEG
+    # 2000 take long to decode: what lacks shows when it is met.
+    return image.format != "BMP"
 
 
 class TooManyPixels(DataError):
@@ -141,8 +148,7 @@ def check_pixels(width, height, max_pixels=None):
 
 def pixel_limit(max_pixels=None):
     """`max_pixels`, or Pillow's own limit. Pillow warns there, and refuses at twice as many."""
-    limit = Image.MAX_IMAGE_PIXELS if max_pixels is None else max_pixels
-    return math.inf if limit is None else limit
+    return max_pixels or Image.MAX_IMAGE_PIXELS or math.inf
 
 
 def allow_pixels(max_pixels):
@@ -158,7 +164,7 @@ def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)
     aspect ratio is allowed. A box smaller than the output is enlarged.
 
     Args:
-        image: RGB `PIL.Image.Image`.
+        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
         size: int, the side of the output in pixels, or `(H, W)`.
         rng: `numpy.random.Generator`.
         scale: (low, high), the box's share of the picture's area, each in (0, 1].
@@ -166,12 +172,11 @@ def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)
             height, where the output is square. Drawn evenly on a log scale.
 
     Returns:
-        uint8 array `(H, W, 3)`.
+        array `(H, W, C)` of the same kind.
     """
-    # Bilinear (antialiased) is torchvision's default here. Bicubic takes 1.7 times as long, and
-    # resizing is the largest cost of a photograph of ImageNet's size.
+    # Bilinear (antialiased) is torchvision's default. Bicubic takes 1.7 times as long.
     height, width = both_sides(size)
-    box = _random_box(*image.size, rng, scale, ratio, width / height)
+    box = _random_box(*size_of(image), rng, scale, ratio, width / height)
     return _resize_box(image, size, box, Image.Resampling.BILINEAR)
 
 
@@ -195,14 +200,14 @@ def center_crop(image, size, crop_fraction=0.875):
     keeps its whole centre (it has no pixels to spare) and is enlarged.
 
     Args:
-        image: RGB `PIL.Image.Image`.
+        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
         size: int, the side of the output in pixels, or `(H, W)`.
         crop_fraction: the crop's share of the side that it fills, in (0, 1].
 
     Returns:
-        uint8 array `(H, W, 3)`.
+        array `(H, W, C)` of the same kind.
     """
-    (width, height), (rows, columns) = image.size, both_sides(size)
+    (width, height), (rows, columns) = size_of(image), both_sides(size)
     # The largest box of the output's form.
     wide, high = min(width, height * columns / rows), min(height, width * rows / columns)
     if wide > columns:
@@ -242,10 +247,19 @@ def _random_box(width, height, rng, scale, ratio, form=1.0):
 
 def _resize_box(image, size, box, resampling):
     height, width = both_sides(size)
-    return np.asarray(image.resize((width, height), resampling, box=box))
+    if isinstance(image, np.ndarray):
+        return resize_channels(image, (width, height), box, resampling)
+    array = np.asarray(image.resize((width, height), resampling, box=box))
+    return array if array.ndim == 3 else array[..., None]
 
 
-def _open(path_or_bytes):
+def open_image(path_or_bytes, formats=FORMATS):
+    """`PIL.Image.Image` of a file, nothing decoded yet; a DataError where it is none to be opened."""
+    return Image.open(checked_file(path_or_bytes), formats=formats)
+
+
+def checked_file(path_or_bytes):
+    """A path of a regular file that holds something, or its bytes as a file."""
     if isinstance(path_or_bytes, bytes):
         size = len(path_or_bytes)
         file = io.BytesIO(path_or_bytes)
@@ -257,10 +271,11 @@ def _open(path_or_bytes):
         file = path_or_bytes
     if size == 0:
         raise DataError("is empty (zero bytes)")
-    return Image.open(file, formats=_FORMATS)
+    return file
 
 
-def _to_rgb(image):
+def to_rgb(image):
+    """A loaded picture of any of Pillow's modes as one of mode "RGB", see `read_rgb`."""
     if image.mode.startswith("I"):  # 16-bit grey: "I;16", its byte orders, and "I"
         grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # rounded; 65535 -> 255
@@ -270,16 +285,14 @@ def _to_rgb(image):
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _upright(image, rgb):
-    orientation = None
+def orientation_of(image):
+    """EXIF's number for how a picture lies, 1 to 8; None where it does not say."""
     with contextlib.suppress(Exception):  # a damaged EXIF block is no reason to lose a good picture
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-    if orientation in _UPRIGHT:
-        return rgb.transpose(_UPRIGHT[orientation])
-    return rgb
+        return image.getexif().get(_ORIENTATION_TAG)
 
 
-def _reason(error):
+def reason_of(error):
+    """Why a file cannot be read, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "it is not there (any more)"
     if isinstance(error, OSError) and error.strerror:

@@ -10,7 +10,12 @@ from PIL import Image
 
 from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.files import format_of
 from eesmm_keras.data.paths import printable
+from eesmm_keras.data.reader import read_picture
+from eesmm_keras.data.reading import Reading
+
+_PLAIN = Reading()
 
 
 class Chosen(Sequence):
@@ -39,8 +44,8 @@ class ImageSource:
     Args:
         name: str, what the user called it.
         items: a sequence (`__len__` and `__getitem__`, from several threads), which may be lazy. An
-            item is a path, the bytes of an encoded file, or a picture as a uint8 array `(H, W, 3)`
-            or `(H, W)`; it may raise a DataError, which makes it a bad image.
+            item is a path, the bytes of an encoded file, or a picture as an array `(H, W, C)` or
+            `(H, W)`; it may raise a DataError, which makes it a bad image.
         labels: int64 array `(n,)`, or None.
         class_names: tuple of str, `class_names[label]`, or None where there are no labels.
         note: str, what the user should know about how the images were chosen; "" if nothing.
@@ -48,6 +53,8 @@ class ImageSource:
         ids: a sequence of str, names for items that are not paths, or None.
         max_pixels: int, see `decoding.read_rgb`.
         max_bad: int, see `limit_bad`; None for no limit.
+        reading: `Reading`, what is read of every image; None: upright 8-bit RGB, or what `open_source`
+            was asked for.
 
     Attributes: the arguments, except `items` and `ids`. `bad` grows when images fail to decode.
     `failure` is the error that ended the reading, or None.
@@ -64,6 +71,7 @@ class ImageSource:
         ids=None,
         max_pixels=None,
         max_bad=None,
+        reading=None,
     ):
         self.name = name
         self.labels = None if labels is None else np.asarray(labels, np.int64)
@@ -72,6 +80,7 @@ class ImageSource:
         self.bad = list(bad)
         self.max_pixels = max_pixels
         self.max_bad = max_bad
+        self.reading = reading
         self.failure = None
         self._items = items
         self._ids = ids
@@ -98,6 +107,7 @@ class ImageSource:
             None if self._ids is None else Chosen(self._ids, indices),
             self.max_pixels,
             self.max_bad,
+            self.reading,
         )
 
     def limit_bad(self, count):
@@ -134,15 +144,38 @@ class ImageSource:
                 return printable(str(item))
         return f"image {i} of '{self.name}'"
 
-    def load(self, i, min_side=None):
+    def know_channels(self):
+        """Where nobody said how many channels native pixels have, look at the first picture.
+
+        Raises:
+            DataError: no image can be read.
+        """
+        reading = self.reading
+        if reading is not None and reading.native and reading.channels is None:
+            self.reading = reading.replaced(channels=self.load_good(0)[0].shape[2])
+
+    @property
+    def channels(self):
+        """int: channels of every picture."""
+        self.know_channels()
+        return (self.reading or _PLAIN).channels or 3
+
+    @property
+    def dtype(self):
+        """NumPy's kind of the pictures' numbers: uint8 or float32."""
+        return (self.reading or _PLAIN).dtype
+
+    def load(self, i, min_side=None, seed=None):
         """Decode image `i`.
 
         Args:
             i: int in [0, len).
             min_side: see `decoding.read_rgb`.
+            seed: ints that decide where the reading's tile lies; None: in the middle.
 
         Returns:
-            `PIL.Image.Image` of mode "RGB".
+            `PIL.Image.Image` of mode "RGB" or "L", or an array `(H, W, C)` of `dtype`; see
+            `reader.read_picture`.
 
         Raises:
             DataError: it cannot be decoded. The failure is recorded in `bad`, once. Or too many
@@ -150,10 +183,16 @@ class ImageSource:
         """
         try:
             item = self._items[i]
-            if not isinstance(item, np.ndarray):
+            reading = self.reading or _PLAIN
+            if not reading.usual:
+                draw = None if seed is None or not reading.tile else np.random.default_rng(seed)
+                return read_picture(item, reading, min_side, self.max_pixels, draw)
+            if isinstance(item, np.ndarray):
+                image = Image.fromarray(item)
+                return image if image.mode == "RGB" else image.convert("RGB")
+            if format_of(item) is None:
                 return read_rgb(item, min_side, self.max_pixels)
-            image = Image.fromarray(item)
-            return image if image.mode == "RGB" else image.convert("RGB")
+            return read_picture(item, reading, min_side, self.max_pixels)
         except DataError as error:
             with self._lock:
                 if i not in self._failed:
@@ -162,7 +201,7 @@ class ImageSource:
                 self._check_bad()
             raise DataError(f"{self.describe(i)} {error}") from error
 
-    def load_good(self, i, min_side=None):
+    def load_good(self, i, min_side=None, seed=None):
         """Decode image `i`, or the next one in order (around the end) that can be decoded.
 
         Returns:
@@ -174,7 +213,7 @@ class ImageSource:
         for index in ((i + k) % len(self) for k in range(len(self))):
             if index not in self._failed:
                 try:
-                    return self.load(index, min_side), index
+                    return self.load(index, min_side, seed), index
                 except DataError:
                     if self.failure is not None:
                         raise self.failure from None
@@ -201,5 +240,5 @@ def all_bad(name, bad):
     more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
     return DataError(
         f"None of the {len(bad)} images of '{name}' can be read. {shown}{more}. "
-        "Expected JPEG, PNG, BMP, GIF or WebP files that open in an image viewer."
+        "Expected files of a known format that open in an image viewer: docs/data.md."
     )

@@ -7,21 +7,24 @@ array file without pickles; one that is broken or of another folder or version i
 import hashlib
 import json
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import PIL
 
-from eesmm_keras.data.decoding import TooManyPixels, check_file, check_pixels, pixel_limit
+from eesmm_keras.data.decoding import TooManyPixels, check_pixels, pixel_limit
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.paths import PathList, scan
+from eesmm_keras.data.file_format import LacksLibrary
+from eesmm_keras.data.files import format_of
+from eesmm_keras.data.kept import cache_folder, whole_file
+from eesmm_keras.data.listing import list_images
+from eesmm_keras.data.paths import PathList
+from eesmm_keras.data.reader import check_path
+from eesmm_keras.data.reading import Reading
 from eesmm_keras.progress import track
 
-# What is looked for. Pillow's modes are few; a mode that is not among these counts as the first.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+# Pillow's modes are few; further ones, and kinds of numbers, are added behind these as they are met.
 MODES = (
     "?",
     "1",
@@ -39,7 +42,7 @@ MODES = (
     "RGBa",
 )
 
-_VERSION = 1
+_VERSION = 2
 # Below this count, caching is slower than looking at the files again.
 _CACHED_FROM = 200
 _CHUNK = 128
@@ -52,9 +55,10 @@ class Index:
     """What is known of the image files below a folder, file by file in the order of `paths`.
 
     `paths`: `PathList`; `sizes`: int64, bytes; `times`: int64, ns; `sides`: int32 `(n, 2)`, width
-    and height in pixels; `modes`: uint8, positions in `MODES`; `verdicts`: uint8, internal;
-    `reasons`: `{i: why file i is left out}`; `links`: how many links were not followed; `known`:
-    how many files the cache knew.
+    and height in pixels; `modes`: uint8, positions in `mode_names`; `verdicts`: uint8, internal;
+    `reasons`: `{i: why file i is left out}`; `links`: how many links were not followed; `reading`:
+    the `Reading` that was asked for, its pixels known; `aside`: how many files of other formats were
+    left aside; `known`: how many files the cache knew.
     """
 
     paths: PathList
@@ -65,7 +69,10 @@ class Index:
     verdicts: np.ndarray
     reasons: dict
     links: int = 0
+    reading: Reading = field(default_factory=Reading)
+    aside: int = 0
     known: int = 0
+    mode_names: list = field(default_factory=lambda: list(MODES))
 
     def __len__(self):
         return len(self.paths)
@@ -87,10 +94,11 @@ class Index:
     def _look(self, i, max_pixels):
         """`(header or None, reason or None, whether the file itself is to blame)`."""
         try:
-            return check_file(self.paths[i], max_pixels), None, False
+            return check_path(self.paths[i], self.reading, max_pixels), None, False
         except DataError as error:
-            # Only errors of the content are cached; pixel limits and errors of reading may change.
-            passing = isinstance(error, TooManyPixels) or getattr(error.__cause__, "errno", None)
+            # Only errors of the content are cached; limits, libraries and errors of reading may change.
+            passing = isinstance(error, TooManyPixels | LacksLibrary)
+            passing = passing or getattr(error.__cause__, "errno", None)
             return None, str(error), not passing
 
     def _note(self, i, header, reason, lasting):
@@ -100,23 +108,30 @@ class Index:
             return
         self.verdicts[i] = _GOOD
         self.sides[i] = header.width, header.height
-        self.modes[i] = MODES.index(header.mode) if header.mode in MODES else 0
+        if header.mode not in self.mode_names and len(self.mode_names) < 256:
+            self.mode_names.append(header.mode)
+        known = header.mode in self.mode_names
+        self.modes[i] = self.mode_names.index(header.mode) if known else 0
 
     def refuse_large(self, max_pixels=None):
         """Leave out pictures with more than `max_pixels`, which the cache does not judge."""
         pixels = self.sides.astype(np.int64).prod(axis=1)
         for i in np.flatnonzero(pixels > pixel_limit(max_pixels)).tolist():
+            form = format_of(self.paths[i])
+            if self.reading.tile and form is not None and form.windows:
+                continue  # only a window of it is ever read
             try:
                 check_pixels(*self.sides[i].tolist(), max_pixels)
             except DataError as error:
                 self.reasons[i] = str(error)
 
 
-def build_index(folder, follow_links=False, max_pixels=None):
+def build_index(folder, follow_links=False, max_pixels=None, reading=None):
     """Look at all image files below a folder; what the cache knows is not opened again.
 
     Args:
         folder: str or path. follow_links: see `paths.scan`. max_pixels: see `decoding.read_rgb`.
+        reading: `Reading` that is asked for; None: the default.
 
     Returns:
         `Index`.
@@ -124,7 +139,8 @@ def build_index(folder, follow_links=False, max_pixels=None):
     Raises:
         DataError: a folder cannot be listed.
     """
-    listing = scan(folder, SUFFIXES, follow_links)
+    reading = reading or Reading()
+    listing, pixels, aside = list_images(folder, reading.pixels, follow_links)
     count = len(listing.paths)
     index = Index(
         listing.paths,
@@ -135,6 +151,8 @@ def build_index(folder, follow_links=False, max_pixels=None):
         np.zeros(count, np.uint8),
         {},
         listing.links,
+        reading.replaced(pixels=pixels),
+        aside,
     )
     file = cache_file(folder, follow_links)
     if count >= _CACHED_FROM:
@@ -148,13 +166,9 @@ def build_index(folder, follow_links=False, max_pixels=None):
 
 def cache_file(folder, follow_links=False):
     """Where the index of a folder is kept: in EESMM_CACHE, or else in the user's cache folder."""
-    base = os.environ.get("EESMM_CACHE")
-    if not base:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        base = os.path.join(base, "eesmm-keras")
     name = f"{os.path.realpath(folder)}\0{bool(follow_links)}"
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
-    return Path(base, "index", f"{digest}.npz")
+    return cache_folder() / "index" / f"{digest}.npz"
 
 
 def _key(paths):
@@ -165,27 +179,22 @@ def _key(paths):
 def _remember(index, file):
     """Write what was learnt, complete or not at all; a cache that cannot be written is no loss."""
     reasons = {i: why for i, why in index.reasons.items() if index.verdicts[i] == _BAD}
-    about = json.dumps({**_key(index.paths), "reasons": reasons}).encode()
+    known = {"reasons": reasons, "modes": index.mode_names}
+    about = json.dumps({**_key(index.paths), **known}).encode()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as partial:
-            try:
-                np.savez(
-                    partial,
-                    about=np.frombuffer(about, np.uint8),
-                    blob=np.frombuffer(index.paths.blob, np.uint8),
-                    ends=index.paths.ends,
-                    sizes=index.sizes,
-                    times=index.times,
-                    sides=index.sides,
-                    modes=index.modes,
-                    verdicts=index.verdicts,
-                )
-                partial.close()
-                os.replace(partial.name, file)
-            except BaseException:
-                os.unlink(partial.name)
-                raise
+        with whole_file(file) as partial:
+            np.savez(
+                partial,
+                about=np.frombuffer(about, np.uint8),
+                blob=np.frombuffer(index.paths.blob, np.uint8),
+                ends=index.paths.ends,
+                sizes=index.sizes,
+                times=index.times,
+                sides=index.sides,
+                modes=index.modes,
+                verdicts=index.verdicts,
+            )
     except OSError:
         pass
 
@@ -197,6 +206,7 @@ def _recall(index, file):
             old = {name: arrays[name] for name in arrays.files}
         about = json.loads(bytes(old["about"]))
         reasons = {int(i): str(why) for i, why in about.pop("reasons").items()}
+        names = [str(name)[:40] for name in about.pop("modes")]
         if about != _key(index.paths):
             return
         paths = PathList.from_parts(index.paths.root, bytes(old["blob"]), old["ends"])
@@ -206,7 +216,7 @@ def _recall(index, file):
         )
         mine, theirs = mine[same], theirs[same]
         sides, modes, verdicts = (old[name][theirs] for name in ("sides", "modes", "verdicts"))
-        if sides.shape != (len(theirs), 2) or modes.max(initial=0) >= len(MODES):
+        if sides.shape != (len(theirs), 2) or modes.max(initial=0) >= len(names):
             return
         bad = np.flatnonzero(verdicts == _BAD)
         told = {int(mine[k]): reasons[int(theirs[k])] for k in bad}
@@ -214,6 +224,7 @@ def _recall(index, file):
         return
     index.sides[mine], index.modes[mine], index.verdicts[mine] = sides, modes, verdicts
     index.reasons.update(told)
+    index.mode_names = names
 
 
 def _common(paths, others):

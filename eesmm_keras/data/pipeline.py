@@ -69,7 +69,8 @@ def pretrain_dataset(
         shard: (index, count): read only the index-th of count equal, contiguous parts of each batch.
 
     Returns:
-        `tf.data.Dataset` of `steps - start_step` batches, uint8 `(batch_size / count, H, W, 3)`.
+        `tf.data.Dataset` of `steps - start_step` batches, uint8 (or float32)
+        `(batch_size / count, H, W, C)`.
 
     Raises:
         DataError: an argument lies outside its range, the source has fewer than `group` images, or
@@ -105,7 +106,8 @@ def labelled_dataset(
         shard: as in `pretrain_dataset`.
 
     Returns:
-        `tf.data.Dataset` of `(images, targets)`: uint8 `(batch_size / count, H, W, 3)` and float32
+        `tf.data.Dataset` of `(images, targets)`: uint8 (or float32)
+        `(batch_size / count, H, W, C)` and float32
         `(batch_size / count, ...)`.
 
     Raises:
@@ -151,7 +153,7 @@ def evaluation_dataset(source, image_size, batch_size):
     labels = tf.constant(_labels(source))
     source.load_good(0)
     view = CentralView(image_size)
-    shape = (*view.size, 3)
+    shape, dtype = (*view.size, source.channels), source.dtype
 
     def read(index):
         try:
@@ -159,10 +161,10 @@ def evaluation_dataset(source, image_size, batch_size):
         except DataError:
             if source.failure is not None:
                 raise
-            return np.zeros(shape, np.uint8), False
+            return np.zeros(shape, dtype), False
 
     def load(index):
-        image, good = tf.numpy_function(read, [index], (tf.uint8, tf.bool))
+        image, good = tf.numpy_function(read, [index], (tf.as_dtype(dtype), tf.bool))
         return tf.ensure_shape(image, shape), tf.gather(labels, index), good
 
     loaded = tf.data.Dataset.range(len(source)).map(load, tf.data.AUTOTUNE, deterministic=True)
@@ -216,14 +218,16 @@ def _training_views(source, batch_size, steps, start_step, seed, view, group=1, 
     _check_training(source, batch_size, steps, start_step, seed, group, shard)
     source.load_good(0)  # if nothing can be decoded, say so here and not in the middle of fit
     part, parts = shard
-    local, crop = batch_size // parts, (*view.size, 3)
+    local, crop = batch_size // parts, (*view.size, source.channels)
+    dtype = tf.as_dtype(source.dtype)
     # A call from TensorFlow to Python costs more than a small image: several rows share one.
     rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
     calls = local // rows
 
     def view_at(position):
         wanted = image_at(position, len(source), seed, group)
-        image, index = source.load_good(wanted, view.min_side)
+        # The tile, where there are such, is drawn from a stream of its own.
+        image, index = source.load_good(wanted, view.min_side, (seed, position, 1))
         return view(image, np.random.default_rng((seed, position))), index
 
     def read(first):
@@ -231,7 +235,7 @@ def _training_views(source, batch_size, steps, start_step, seed, view, group=1, 
         return np.stack(views), np.array(indices, np.int64)
 
     def load(first):
-        views, indices = tf.numpy_function(read, [first], (tf.uint8, tf.int64))
+        views, indices = tf.numpy_function(read, [first], (dtype, tf.int64))
         shape = (rows, *crop)
         return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
 

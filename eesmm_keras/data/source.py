@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.reading import Reading
 
 # Images whose sizes are looked at where no index tells them.
 _SAMPLE = 256
@@ -15,7 +17,7 @@ class SourceOptions:
     """How a source is opened, see `sources.open_source` for each.
 
     Attributes: data_dir (str or None), val_fraction (float), seed (int), labelled (bool), max_pixels
-    (int or None), follow_links (bool). A source ignores what means nothing to it.
+    (int or None), follow_links (bool), reading (`Reading`). A source ignores what means nothing to it.
     """
 
     data_dir: str | None = None
@@ -24,6 +26,7 @@ class SourceOptions:
     labelled: bool = False
     max_pixels: int | None = None
     follow_links: bool = False
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass
@@ -106,7 +109,7 @@ class Source:
 
 
 def _part(name, source):
-    sides = np.array([image.size for image in sample(source)]).reshape(-1, 2)
+    sides = np.array([size_of(image) for image in sample(source)]).reshape(-1, 2)
     classes = None
     if source.class_names is not None:
         counts = np.bincount(source.labels, minlength=len(source.class_names))

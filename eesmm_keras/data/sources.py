@@ -4,6 +4,7 @@ from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.formats import SOURCES
 from eesmm_keras.data.image_source import ImageSource, plain_failures
+from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.source import SourceOptions
 from eesmm_keras.data.splits import limit_source
 
@@ -20,6 +21,7 @@ def open_source(
     labelled=False,
     max_image_pixels=None,
     follow_links=False,
+    reading=None,
 ):
     """Open images for pre-training, training or evaluation.
 
@@ -43,6 +45,7 @@ def open_source(
         max_image_pixels: int, width x height of the largest picture that is decoded; None for
             `PIL.Image.MAX_IMAGE_PIXELS`, which rises for the whole process if this is larger.
         follow_links: bool, whether links that lead out of a folder are followed.
+        reading: `reading.Reading`, what is read of every image; None: upright 8-bit RGB.
 
     Returns:
         An `ImageSource`. Files that are plainly no images, or cut short, are left out and listed in
@@ -51,13 +54,19 @@ def open_source(
     Raises:
         DataError: there is nothing there, nothing readable, or no labels where they are demanded.
     """
-    options = _options(data_dir, val_fraction, seed, labelled, max_image_pixels, follow_links)
+    options = _options(
+        data_dir, val_fraction, seed, labelled, max_image_pixels, follow_links, reading
+    )
     source = _source_of(spec).open(spec, split, options)
     source.max_pixels = options.max_pixels
+    source.reading = settled(source.reading or options.reading)
+    source.know_channels()
     return source
 
 
-def examine(spec, *, data_dir=None, seed=0, max_image_pixels=None, follow_links=False):
+def examine(
+    spec, *, data_dir=None, seed=0, max_image_pixels=None, follow_links=False, reading=None
+):
     """What a data set holds: a list of `source.Part`, the train part first.
 
     Args: see `open_source`.
@@ -65,17 +74,18 @@ def examine(spec, *, data_dir=None, seed=0, max_image_pixels=None, follow_links=
     Raises:
         DataError: there is no such data set, or nothing in it can be read.
     """
-    options = _options(data_dir, 0.2, seed, False, max_image_pixels, follow_links)
+    options = _options(data_dir, 0.2, seed, False, max_image_pixels, follow_links, reading)
     return _source_of(spec).examine(spec, options)
 
 
-def _options(data_dir, val_fraction, seed, labelled, max_pixels, follow_links):
+def _options(data_dir, val_fraction, seed, labelled, max_pixels, follow_links, reading):
     if seed < 0:
         raise DataError(f"seed must be 0 or more, got {seed}.")
     if max_pixels is not None and max_pixels < 1:
         raise DataError(f"max_image_pixels must be 1 or more, got {max_pixels}.")
     allow_pixels(max_pixels)
-    return SourceOptions(data_dir, val_fraction, seed, labelled, max_pixels, follow_links)
+    reading = reading or Reading()
+    return SourceOptions(data_dir, val_fraction, seed, labelled, max_pixels, follow_links, reading)
 
 
 def _source_of(spec):

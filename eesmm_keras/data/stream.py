@@ -12,8 +12,9 @@ import numpy as np
 from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import ImageSource
-from eesmm_keras.data.index import SUFFIXES
-from eesmm_keras.data.paths import PathList, scan
+from eesmm_keras.data.listing import SUFFIXES, list_images
+from eesmm_keras.data.paths import PathList
+from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.data.views import CentralView
 
@@ -51,7 +52,7 @@ class Batch(NamedTuple):
     """Some images, in the order of their source.
 
     Attributes:
-        images: uint8 `(B, H, W, 3)`, always of the same B: a place without an image is black.
+        images: uint8 or float32 `(B, H, W, C)`, always of the same B: a place without an image is 0.
         first: number of the first one.
         good: int array, the places in `images` that hold an image.
         bad: `{number: reason}` of those that cannot be read.
@@ -63,7 +64,7 @@ class Batch(NamedTuple):
     bad: dict
 
 
-def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None):
+def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None, reading=None):
     """All images below a folder (of whatever layout), one image file, or a data set by its name.
 
     Unlike `open_source`, a folder is not divided into parts and classes, and its files are opened only
@@ -81,31 +82,43 @@ def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None
     spec = str(spec)
     if not os.path.exists(spec):
         source = open_source(
-            spec, data_dir=data_dir, max_image_pixels=max_image_pixels, follow_links=follow_links
+            spec,
+            data_dir=data_dir,
+            max_image_pixels=max_image_pixels,
+            follow_links=follow_links,
+            reading=reading,
         )
         names = Names(len(source), source.describe)
     else:
-        paths, links = _files(spec, follow_links)
+        reading = reading or Reading()
+        paths, links, pixels = _files(spec, follow_links, reading.pixels)
         note = f"{links} link(s) that lead out of the folder were not followed." if links else ""
         allow_pixels(max_image_pixels)
-        source = ImageSource(spec, paths, note=note, max_pixels=max_image_pixels)
+        source = ImageSource(
+            spec,
+            paths,
+            note=note,
+            max_pixels=max_image_pixels,
+            reading=settled(reading.replaced(pixels=pixels)),
+        )
         names = Names(len(paths), paths.name)
+    source.know_channels()
     source.load_good(0)
     return source, names
 
 
-def _files(spec, follow_links):
-    """`(PathList, links not followed)`."""
+def _files(spec, follow_links, pixels):
+    """`(PathList, links not followed, pixels)`."""
     if not os.path.isdir(spec):
         folder, name = os.path.split(spec)
-        return PathList(folder, [name]), 0
-    listing = scan(spec, SUFFIXES, follow_links)
+        return PathList(folder, [name]), 0, pixels
+    listing, pixels, _ = list_images(spec, pixels, follow_links)
     if not len(listing.paths):
         raise DataError(
             f"'{spec}' holds no images. Expected files that end in {', '.join(SUFFIXES)}, in it or in "
             "folders below it."
         )
-    return listing.paths, listing.links
+    return listing.paths, listing.links, pixels
 
 
 def stream(source, size, batch_size, start=0):
@@ -150,7 +163,8 @@ def _joined(first, futures, batch_size):
     bad = {first + k: result for k, result in enumerate(results) if isinstance(result, str)}
     if not good:
         return Batch(np.zeros((0,), np.uint8), first, np.zeros(0, np.int64), bad)
-    images = np.zeros((batch_size, *results[good[0]].shape), np.uint8)
+    first_one = results[good[0]]
+    images = np.zeros((batch_size, *first_one.shape), first_one.dtype)
     for k in good:
         images[k] = results[k]
     return Batch(images, first, np.array(good), bad)

@@ -23,8 +23,11 @@ def extract_features(backbone, images, batch_size=64):
         ValueError: an array that is not `(N, H, W, 3)`, or no images at all.
     """
     if hasattr(images, "ndim"):
-        if images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(f"Expected images (N, H, W, 3), received shape {tuple(images.shape)}")
+        if images.ndim != 4 or images.shape[-1] != backbone.image_shape[-1]:
+            channels = backbone.image_shape[-1]
+            raise ValueError(
+                f"Expected images (N, H, W, {channels}), received shape {tuple(images.shape)}"
+            )
         batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     else:
         batches = (item[0] if isinstance(item, list | tuple) else item for item in images)

@@ -13,6 +13,8 @@ _DEFAULT_COUNT = 100
 def open_images(settings, split=None, data=None, **options):
     """`open_source` with what the settings say of links, large pictures and bad images.
 
+    How images are read is told in `options`, see `inputs.asked_reading`.
+
     Args:
         settings: `PretrainSettings` or `FinetuneSettings`.
         data: what to open instead of `settings.data`.

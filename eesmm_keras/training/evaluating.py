@@ -11,6 +11,7 @@ from eesmm_keras.evaluation.probes import PROBES, make_probe
 from eesmm_keras.gallery import SIDE, save_gallery
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.task import Task
+from eesmm_keras.training.inputs import reading_of
 from eesmm_keras.training.probing import probe
 from eesmm_keras.training.weights import encoder_of, load_checked
 
@@ -37,9 +38,10 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
     """
     model = load_checked(weights, say)
     backbone = encoder_of(model, weights)
-    test = open_source(data, split, labelled=True, **where)
+    where = {**where, "labelled": True, "reading": reading_of(backbone)}
+    test = open_source(data, split, **where)
     if mode != OWN_SCORE:
-        train = open_source(data, "train", labelled=True, **where)
+        train = open_source(data, "train", **where)
         return Findings({make_probe(mode).title: probe(backbone, train, test, mode)}), test
     if not isinstance(model, Task):
         raise UserError(

@@ -10,6 +10,7 @@ from eesmm_keras.data.pipeline import (
     labelled_dataset,
 )
 from eesmm_keras.data.sources import limit_source
+from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import plain_size
 from eesmm_keras.partial_training import add_lora, freeze_stages, parameters, plain_copy
 from eesmm_keras.tasks import TASKS
@@ -17,6 +18,7 @@ from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import run_callbacks
 from eesmm_keras.training.evaluating import scores
+from eesmm_keras.training.inputs import Inputs, asked_reading, start_of
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.pretraining import build_backbone, encoder_like
 from eesmm_keras.training.schedules import make_optimizer
@@ -54,8 +56,10 @@ class Finetune(Job):
     def __init__(self, settings, devices, begun_with=None, say=print):
         super().__init__(settings, devices, begun_with, say)
         self.task = TASKS.get(settings.task_name or DEFAULT_TASK)
-        train = open_images(settings, "train", labelled=True)
-        valid = open_images(settings, "val", labelled=True)
+        start = start_of(settings.weights)
+        reading = asked_reading(settings, start)
+        train = open_images(settings, "train", labelled=True, reading=reading)
+        valid = open_images(settings, "val", labelled=True, reading=reading)
         self.valid = limit_source(valid, settings.val_limit, seed=settings.seed)
         train = limit_source(train, settings.limit, seed=settings.seed)
         labels = {"share": settings.label_share, "per_class": settings.labels_per_class}
@@ -64,11 +68,14 @@ class Finetune(Job):
         self.plan = BatchPlan.make(
             settings, len(self.train), replicas=devices.replicas, begun_with=begun_with
         )
+        self.inputs = Inputs(settings, self.train, begun_with, start)
+        self.inputs.read_alike(self.valid)
+        check_augmentation(settings, self.inputs)
 
     def build(self):
         settings = self.settings
         keras.config.set_dtype_policy(settings.precision)
-        backbone, self.origin = build_encoder(settings)
+        backbone, self.origin = build_encoder(settings, self.inputs)
         self.adapted = limit_training(backbone, settings)
         self.model = self.task.for_source(backbone, self.train)
         self.model.check_source(self.valid)
@@ -88,7 +95,7 @@ class Finetune(Job):
         return plain_size(self.model.backbone.image_shape[:2])
 
     def derived(self):
-        return {**super().derived(), "image_size": self.image_size}
+        return {**super().derived(), "image_size": self.image_size, **self.inputs.derived()}
 
     def finished(self, model):
         """A model that anybody can load and train on, whatever of it was trained here."""
@@ -139,6 +146,7 @@ class Finetune(Job):
         return [
             *super().introduction(),
             *filter(None, lines),
+            *self.inputs.in_words(),
             f"Fine-tuning on {plan.images} images of {len(self.train.class_names)} classes, validation "
             f"on {len(self.valid)}: weights {settings.weights}, {plan.epochs} epochs of {plan.steps} "
             f"steps, {plan.batch_size} images per step, {keras.backend.backend()}, "
@@ -168,8 +176,22 @@ def limit_training(backbone, settings):
     return add_lora(backbone, settings.lora) if settings.lora else 0
 
 
-def build_encoder(settings):
+def check_augmentation(settings, inputs):
+    """Raise a UserError where colours are to be changed, and the images have none."""
+    if settings.rand_augment_magnitude is not None and not inputs.reading.plain:
+        kind = "native" if inputs.reading.native else "8-bit"
+        raise UserError(
+            "rand_augment_magnitude works on 8-bit RGB images, and these are of "
+            f"{inputs.channels} channels of {kind} pixels: set it to null. (MixUp, CutMix, erasing, "
+            "crops and flips work on any.)"
+        )
+
+
+def build_encoder(settings, inputs=None):
     """Encoder with the settings' weights, size and stochastic depth.
+
+    Args:
+        inputs: `Inputs` of the run; None: the channels and normalisation of the preset or weights.
 
     Returns:
         `(encoder, Report)`; the report is None for random weights.
@@ -180,10 +202,12 @@ def build_encoder(settings):
     drop_path = settings.drop_path
     if settings.weights == "none":
         name = settings.backbone or default_backbone(settings.data)
-        return build_backbone(name, settings.image_size, drop_path=drop_path), None
+        return build_backbone(name, settings.image_size, inputs, drop_path=drop_path), None
     weights = weights_of(settings.weights)
     if settings.backbone:
-        backbone = build_backbone(settings.backbone, settings.image_size, drop_path=drop_path)
+        backbone = build_backbone(
+            settings.backbone, settings.image_size, inputs, drop_path=drop_path
+        )
     else:
-        backbone = encoder_like(weights, settings.image_size, drop_path=drop_path)
+        backbone = encoder_like(weights, settings.image_size, inputs, drop_path=drop_path)
     return backbone, start_from(backbone, weights, settings)

@@ -7,11 +7,13 @@ from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.converters.importing import new_encoder
 from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import limit_source
+from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import both_sides, in_words, plain_size
 from eesmm_keras.names import built_by, shortened
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
+from eesmm_keras.training.inputs import Inputs, asked_reading, start_of
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.schedules import make_optimizer
 from eesmm_keras.training.settings import method_arguments
@@ -45,7 +47,9 @@ class Pretrain(Job):
 
     def __init__(self, settings, devices, begun_with=None, say=print):
         super().__init__(settings, devices, begun_with, say)
-        source = open_images(settings, seed=settings.seed)
+        start = start_of(settings.init_from)
+        reading = asked_reading(settings, start)
+        source = open_images(settings, seed=settings.seed, reading=reading)
         self.source = limit_source(source, settings.limit, seed=settings.seed)
         self.sources = (self.source,)
         self.plan = BatchPlan.make(
@@ -55,7 +59,8 @@ class Pretrain(Job):
             replicas=devices.replicas,
             begun_with=begun_with,
         )
-        self.probe_sources = _open_probe_sources(settings)
+        self.inputs = Inputs(settings, self.source, begun_with, start)
+        self.probe_sources = _open_probe_sources(settings, self.inputs.reading)
 
     def build(self):
         settings = self.settings
@@ -63,10 +68,10 @@ class Pretrain(Job):
         weights = weights_of(settings.init_from) if settings.init_from else None
         if weights and not settings.backbone:
             self.backbone_name = f"the encoder of {settings.init_from}"
-            self.backbone = encoder_like(weights, settings.image_size)
+            self.backbone = encoder_like(weights, settings.image_size, self.inputs)
         else:
             self.backbone_name = settings.backbone or default_backbone(settings.data)
-            self.backbone = build_backbone(self.backbone_name, settings.image_size)
+            self.backbone = build_backbone(self.backbone_name, settings.image_size, self.inputs)
         self.model = build_method(settings, self.backbone)
         if weights:
             self.origin = start_from(self.model, weights, settings)
@@ -92,6 +97,7 @@ class Pretrain(Job):
             **super().derived(),
             "backbone": self.backbone_name,
             "image_size": self.image_size,
+            **self.inputs.derived(),
         }
 
     def batches(self, start):
@@ -136,6 +142,7 @@ class Pretrain(Job):
         return [
             *super().introduction(),
             *filter(None, lines),
+            *self.inputs.in_words(),
             f"{settings.method} on {plan.images} images of {settings.data}: {self.backbone_name}, "
             f"{in_words(self.image_size)} pixels, "
             f"{self.backbone.count_params() / 1e6:.1f} M parameters, "
@@ -144,32 +151,54 @@ class Pretrain(Job):
         ]
 
 
-def build_backbone(name, image_size, **kwargs):
-    """Encoder by name, see `backbones.from_preset`; of another image size if `image_size` is given.
+def build_backbone(name, image_size, inputs=None, **kwargs):
+    """Encoder by name, see `backbones.from_preset`.
+
+    Args:
+        image_size: pixels, or height and width; None: the preset's.
+        inputs: `Inputs` of the run; None: the preset's channels and normalisation.
+        kwargs: other arguments.
 
     Raises:
-        UserError: an unknown preset or argument, or a size that does not fit.
+        UserError: an unknown preset or argument, or a size or channels that do not fit.
     """
-    if image_size:
-        kwargs["image_shape"] = (*both_sides(image_size), 3)
     with built_by(f"encoder {shortened(name)}"):
+        height, width, own = backbones.preset_arguments(name)[1]["image_shape"]
+        channels = own if inputs is None else inputs.channels
+        if own not in (3, channels):
+            raise UserError(
+                f"{shortened(name)} takes images of {own} channels, and these have {channels}: "
+                f"--channels {own} reads such images."
+            )
+        if image_size:
+            height, width = both_sides(image_size)
+        if image_size or channels != own:
+            kwargs["image_shape"] = (height, width, channels)
+        if inputs is not None:
+            kwargs.update(inputs.arguments())
         return backbones.from_preset(name, **kwargs)
 
 
-def encoder_like(weights, image_size, **changes):
+def encoder_like(weights, image_size, inputs=None, **changes):
     """Encoder of the kind and sizes that weights are of, without them.
 
     Args:
         weights: of `weights.weights_of`.
         image_size: pixels, or height and width; None: that of the weights.
+        inputs: `Inputs` of the run; None: the weights' channels and normalisation.
         changes: other arguments.
 
     Raises:
         UserError: a size that does not fit.
     """
+    height, width, own = weights.arguments["image_shape"]
+    channels = own if inputs is None else inputs.channels
     if image_size:
-        channels = weights.arguments["image_shape"][2]
-        changes["image_shape"] = (*both_sides(image_size), channels)
+        height, width = both_sides(image_size)
+    if image_size or channels != own:
+        changes["image_shape"] = (height, width, channels)
+    if inputs is not None:
+        changes.update({"reading": None, **inputs.arguments()})
     return new_encoder(weights, **changes)
 
 
@@ -187,11 +216,12 @@ def batch_rule(settings):
     return {"group": rule.images_per_sample, "least": rule.smallest_batch}
 
 
-def _open_probe_sources(settings):
+def _open_probe_sources(settings, reading):
     """Labelled train and test images for probes during training, or None."""
     if not settings.probe_data:
         return None
+    options = {"labelled": True, "reading": reading.replaced(tile=None)}
     return [
-        open_images(settings, split, data=settings.probe_data, labelled=True)
+        open_images(settings, split, data=settings.probe_data, **options)
         for split in ("train", "test")
     ]

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.files import known_formats
 from eesmm_keras.data.image_source import Chosen, ImageSource, all_bad
-from eesmm_keras.data.index import MODES, SUFFIXES, build_index
-from eesmm_keras.data.paths import duplicate_names, printable, scan, top_folders
+from eesmm_keras.data.index import build_index
+from eesmm_keras.data.listing import SUFFIXES, list_images
+from eesmm_keras.data.paths import duplicate_names, printable, top_folders
 from eesmm_keras.data.source import Part, Source
 from eesmm_keras.data.splits import choose_part, piece_indices
 
@@ -33,10 +35,10 @@ class Folder(Source):
         parts = find_parts(spec, options.follow_links)
         part, piece, note = choose_part(parts, split)
         folder = parts[part]
-        index = build_index(folder, options.follow_links, options.max_pixels)
+        index = build_index(folder, options.follow_links, options.max_pixels, options.reading)
         if not len(index):
             raise DataError(
-                f"'{folder}' holds no images. Expected files that end in {', '.join(SUFFIXES)}, "
+                f"'{folder}' holds no images. Expected files that end in {', '.join(_known())}, "
                 f"in the folder or in folders below it.{_links_note(index.links)}"
             )
         names, labels = _classes(index, folder, parts["train"], options)
@@ -55,8 +57,9 @@ class Folder(Source):
             Chosen(index.paths, good),
             labels=None if labels is None else labels[good],
             class_names=names,
-            note=f"{note}{_links_note(index.links)}".strip(),
+            note=f"{note}{_links_note(index.links)}{_aside_note(index.aside)}".strip(),
             bad=bad,
+            reading=index.reading,
         )
 
     def examine(self, spec, options):
@@ -74,14 +77,16 @@ def _classes(index, folder, train, options):
     if folder == train:
         names = class_names(tops)
     else:
-        names = class_names(top_folders(scan(train, SUFFIXES, options.follow_links).paths))
+        pixels = options.reading.pixels
+        listing, _, _ = list_images(train, pixels, options.follow_links)
+        names = class_names(top_folders(listing.paths))
     if options.labelled and names is None:
         raise _no_classes(train, tops)
     return names, None if names is None else _labels(tops, names, folder)
 
 
 def _examined(name, folder, options):
-    index = build_index(folder, options.follow_links, options.max_pixels)
+    index = build_index(folder, options.follow_links, options.max_pixels, options.reading)
     good = np.ones(len(index), bool)
     good[list(index.reasons)] = False
     tops = top_folders(index.paths)
@@ -89,13 +94,13 @@ def _examined(name, folder, options):
     if class_names(tops):
         classes = dict.fromkeys(sorted(set(tops)), 0)
         classes.update(Counter(top for top, use in zip(tops, good, strict=True) if use))
-    modes = np.bincount(index.modes[good], minlength=len(MODES))
+    modes = np.bincount(index.modes[good], minlength=len(index.mode_names))
     return Part(
         name,
         int(good.sum()),
         [(printable(index.paths[i]), index.reasons[i]) for i in sorted(index.reasons)],
         index.sides[good],
-        {mode: int(n) for mode, n in zip(MODES, modes, strict=True) if n},
+        {mode: int(n) for mode, n in zip(index.mode_names, modes, strict=True) if n},
         classes,
         duplicate_names(index.paths),
         int(index.sizes[index.sizes > 0].sum()),
@@ -127,6 +132,16 @@ def _links_note(links):
     if not links:
         return ""
     return f" {links} link(s) that lead out of the folder were not followed (follow_links)."
+
+
+def _aside_note(count):
+    if not count:
+        return ""
+    return f" {count} file(s) of other formats were left aside: --pixels uint8 or native reads all."
+
+
+def _known():
+    return (*SUFFIXES, *known_formats())
 
 
 def class_names(tops):

@@ -1,25 +1,30 @@
-"""TensorFlow Datasets as an image source: encoded files in memory, decoded one by one."""
+"""TensorFlow Datasets as an image source: encoded files, decoded one by one."""
 
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.image_source import ImageSource
+from eesmm_keras.data.image_source import Chosen, ImageSource
+from eesmm_keras.data.kept import identity, kept_arrays
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
 
 # A version follows the name after a colon too: tfds:mnist:3.0.1:train
 _SPEC = re.compile(r"tfds:(?P<name>[\w/.\-]+(:\d+\.\d+\.\d+)?)(:(?P<split>[A-Za-z_].*))?")
+# Examples of which the labels are read together.
+_AT_ONCE = 1024
 _PARTS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
 class TensorFlowDatasets(Source):
     """`tfds:NAME[:SPLIT]`.
 
-    The encoded files of the split are held in memory, so that images can be reached by index. The
-    data are prepared (and downloaded, where they are to be had) only if they are not in `data_dir`.
+    Data in the format ArrayRecord are read from the disk by number. Of the usual TFRecord, which can
+    only be read from its beginning, the encoded files of the split are held in memory. The data are
+    prepared (and downloaded, where they are to be had) only if they are not in `data_dir`.
     With SPLIT, its images are treated like a folder without parts.
     """
 
@@ -39,16 +44,17 @@ class TensorFlowDatasets(Source):
         label = None if label_key is None else builder.info.features[label_key]
         if options.labelled and (label is None or label.num_classes < 2):
             raise DataError(f"'{spec}' has no class labels or one class. Classification needs two.")
-        encoded, labels = _read(spec, builder, parts[part], image_key, label_key)
+        read = _by_number if builder.info.file_format.value == "array_record" else _read
+        encoded, labels = read(spec, builder, parts[part], image_key, label_key)
         strata = np.zeros(len(encoded), np.int64) if labels is None else labels
         index = piece_indices(piece, strata, options.val_fraction, options.seed)
         return ImageSource(
             spec,
-            [encoded[i] for i in index],
+            Chosen(encoded, index),
             labels=None if labels is None else labels[index],
             class_names=None if label is None else label.names,
             note=note,
-            ids=[f"{match['name']} {parts[part]} image {i}" for i in index],
+            ids=Chosen(Named(f"{match['name']} {parts[part]}", len(encoded)), index),
         )
 
 
@@ -124,6 +130,69 @@ def _read(spec, builder, split, image_key, label_key):
     return [row[image_key] for row in rows], labels
 
 
+class Named(Sequence):
+    """Names of images by number, made when they are asked for."""
+
+    def __init__(self, what, count):
+        self._what, self._count = what, count
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, i):
+        return f"{self._what} image {i}"
+
+
+class Records(Sequence):
+    """Encoded images of a TFDS data source, each read when it is asked for."""
+
+    def __init__(self, source, key):
+        self._source, self._key = source, key
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, i):
+        try:
+            return self._source[int(i)][self._key]
+        except Exception as error:  # of the reader's own many kinds
+            raise DataError(f"cannot be read: {' '.join(str(error).split())[:100]}") from error
+
+
+def _by_number(spec, builder, split, image_key, label_key):
+    """What `_read` gives, without reading more than the labels; those are kept in the user's cache."""
+    import tensorflow_datasets as tfds
+
+    try:
+        files = builder.info.splits[split].filepaths
+        source = builder.as_data_source(split, decoders={image_key: tfds.decode.SkipDecoding()})
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"'{spec}' has no split '{split}'. It has {sorted(builder.info.splits)}."
+        ) from error
+    except ImportError as error:
+        raise DataError(
+            f"'{spec}' is in the format ArrayRecord, which needs array_record: pip install "
+            "'eesmm-keras[arrayrecord]'"
+        ) from error
+    if not len(source):
+        raise DataError(f"Split '{split}' of '{spec}' is empty.")
+    labels = None
+    if label_key is not None:
+        key = [1, split, label_key, *identity(files)]
+        labels = kept_arrays("tfds", key, lambda: {"labels": _labels(source, label_key)})["labels"]
+    return Records(source, image_key), labels
+
+
+def _labels(source, key):
+    found = np.empty(len(source), np.int64)
+    pieces = range(0, len(source), _AT_ONCE)
+    done = ((source.__getitems__(range(k, min(k + _AT_ONCE, len(source)))), k) for k in pieces)
+    for rows, first in done:
+        found[first : first + len(rows)] = [row[key] for row in rows]
+    return found
+
+
 def _check_memory(spec, builder, split, size):
     """Refuse what would fill the machine's memory, rather than be killed half way."""
     total = sum(part.num_examples for part in builder.info.splits.values())
@@ -132,6 +201,6 @@ def _check_memory(spec, builder, split, size):
     if need > have / 2:
         raise DataError(
             f"Split '{split}' of '{spec}' takes about {need / 2**30:.1f} GiB of memory and this "
-            f"machine has {have / 2**30:.1f}. Take a part of it ('{split}[:10%]'), or write the "
-            "images to a folder and open that."
+            f"machine has {have / 2**30:.1f}. Take a part of it ('{split}[:10%]'), or prepare it "
+            "in the format ArrayRecord (file_format='array_record'), which is read from the disk."
         )

@@ -50,3 +50,14 @@ def decode_all(source):
         done = pool.map(lambda chunk: ([load(i) for i in chunk], None), chunks)
         for _ in track(done, len(source), "decoding"):
             pass
+
+
+def say_statistics(statistics, say):
+    """A table of `Statistics`, one line a channel, raw values but for mean and deviation."""
+    say(f"Pixels of {statistics.images} images, {statistics.dtype}:")
+    say("  channel  smallest    0.1 %   median   99.9 %  largest   mean/255    std/255")
+    rows = (statistics.minimum, *(statistics.percentiles[q] for q in ("0.1", "50", "99.9")))
+    rows = (*rows, statistics.maximum, statistics.mean, statistics.std)
+    for number, values in enumerate(zip(*rows, strict=True), start=1):
+        raw = " ".join(f"{value:8.6g}" for value in values[:5])
+        say(f"  {number:7d}  {raw}   {values[5]:8.4f}   {values[6]:8.4f}")

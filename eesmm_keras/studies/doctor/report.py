@@ -9,13 +9,15 @@ import numpy as np
 from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.backbones.presets import default_backbone
 from eesmm_keras.data.sources import examine, open_source
+from eesmm_keras.data.statistics import measure
 from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import both_sides, in_words, plain_size
 from eesmm_keras.names import built_by, shortened
-from eesmm_keras.studies.doctor.images import decode_all, decode_speed
+from eesmm_keras.studies.doctor.images import decode_all, decode_speed, say_statistics
 from eesmm_keras.studies.doctor.trial import find_batch
 from eesmm_keras.training.bad_images import allowed_bad
 from eesmm_keras.training.batch_plan import BatchPlan
+from eesmm_keras.training.inputs import asked_reading, start_of
 from eesmm_keras.training.pretraining import batch_rule
 from eesmm_keras.training.settings import as_dict
 
@@ -25,7 +27,9 @@ _MORE_COPIES = 2
 _MIB, _GIB = 2**20, 2**30
 
 
-def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
+def doctor(
+    settings, trial=True, thorough=False, bad_list=None, stats_file=None, ends="range", say=print
+):
     """Look at images and at the chosen setup on this machine, and say what was found.
 
     Args:
@@ -33,10 +37,13 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
         trial: bool, whether training steps are tried, each in a process of its own.
         thorough: bool, whether every image is decoded, not only looked at.
         bad_list: path of a file that gets every bad image, one a line; or None.
+        stats_file: path of a file that gets the pixels' `Statistics`; or None.
+        ends: which values are to be pixels 0 and 255, see `data.statistics.measure`.
         say: takes lines for the screen.
 
     Returns:
         Dict with `parts` (list of `Part`), `decode` (images/s of one core), `warnings` (list of str),
+        `statistics` (`Statistics`; None of 8-bit RGB unless they go to a file),
         and with a trial `trials`, `largest_batch`, `steps`, `epoch_s` and `checkpoint` (bytes).
 
     Raises:
@@ -51,16 +58,23 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
         "data_dir": settings.data_dir,
         "max_image_pixels": settings.max_image_pixels,
         "follow_links": settings.follow_links,
+        "reading": asked_reading(settings, start_of(settings.init_from)),
     }
     parts, source = examine(settings.data, **where), open_source(settings.data, **where)
+    statistics = None
+    if stats_file is not None or not source.reading.plain:
+        statistics = measure(source, None if thorough else 256, ends)
+        settings = settings.replaced(channels=source.channels, stats=None)
     decode = decode_speed(source, settings.image_size, settings.crop_scale, settings.crop_ratio)
     if thorough:
         decode_all(source)
     _add_late(parts, source)
     warnings = _warnings(parts, settings)
-    result = {"parts": parts, "decode": decode, "warnings": warnings}
+    result = {"parts": parts, "decode": decode, "warnings": warnings, "statistics": statistics}
     for part in parts:
         _say_part(part, say)
+    if statistics is not None:
+        say_statistics(statistics, say)
     cores = os.cpu_count() or 1
     say(
         f"Decoding: {decode:.0f} images/s on one core, up to {decode * cores:.0f} on all {cores} "
@@ -72,6 +86,9 @@ def doctor(settings, trial=True, thorough=False, bad_list=None, say=print):
         say(f"Warning: {warning}")
     if bad_list is not None:
         _write_list(Path(bad_list), parts)
+    if stats_file is not None:
+        statistics.write(stats_file)
+        say(f"Statistics: {stats_file} (--stats {stats_file})")
     return result
 
 

@@ -118,6 +118,18 @@ def _total_gpu_memory():
     return int(output.splitlines()[0]) * 2**20
 
 
+class _Channels:
+    """What `build_backbone` is told of random images."""
+
+    def __init__(self, channels):
+        self.channels = channels or 3
+
+    def arguments(self):
+        if self.channels == 3:
+            return {}
+        return {"mean": (0.5,) * self.channels, "std": (0.25,) * self.channels}
+
+
 def run_trial(spec):
     """The child: one setup, a few steps; see `try_step`."""
     import keras
@@ -129,7 +141,7 @@ def run_trial(spec):
 
     settings = resolve("pretrain", options=spec)
     keras.config.set_dtype_policy(settings.precision)
-    backbone = build_backbone(settings.backbone, settings.image_size)
+    backbone = build_backbone(settings.backbone, settings.image_size, _Channels(settings.channels))
     model = build_method(settings, backbone)
     optimizer = make_optimizer(settings, model, 100)
     optimizer.build(model.trainable_variables)

@@ -8,6 +8,7 @@ from eesmm_keras.checks import MAX_DEPTH, MAX_WIDTH
 from eesmm_keras.training.settings.base import Settings, setting
 from eesmm_keras.training.settings.kinds import (
     Arguments,
+    Bands,
     Count,
     Given,
     Interval,
@@ -41,6 +42,30 @@ class Schedule(Settings):
     data_dir: Path | None = setting(None, "Where TFDS data sets lie.", option="DIR")
     image_size: Size | None = setting(
         None, "Pixels along a side, or height and width. Default: the encoder's.", option="N|H,W"
+    )
+    channels: whole(1, 64) | None = setting(
+        None, "Of the images. Default: 3, or the first image's of native pixels.", option="N"
+    )
+    bands: Bands | None = setting(
+        None, "Which channels of the files are taken, from 1, in this order.", option="N,N,..."
+    )
+    pixels: choice("uint8", "native") | None = setting(
+        None,
+        "uint8: 8 bits, any format. native: the files' own numbers, their range as 0..255. Default: "
+        "8-bit JPEG, PNG, BMP, GIF and WebP where there are any; see docs/data.md.",
+        option="uint8|native",
+    )
+    stats: Path | None = setting(
+        None,
+        "Mean and deviation of the channels: auto (measured), imagenet, or a file of eesmm doctor.",
+        option="auto|imagenet|FILE",
+    )
+    tile: Size | None = setting(
+        None, "Random windows of so many pixels instead of whole images.", option="N|H,W"
+    )
+    exif: bool = setting(True, "Turn pictures as EXIF says that they lie.")
+    pages: choice("first", "all") | None = setting(
+        None, "Of a file with several: the first, or all of them as channels. Default: first."
     )
     limit: Count | None = setting(
         None, "Training images used, every class alike, chosen by the seed."

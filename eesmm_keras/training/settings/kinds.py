@@ -166,7 +166,7 @@ def _to_size(value):
     try:
         return plain_size([_to_whole(side) for side in value] if listed else _to_whole(value))
     except ValueError as error:
-        raise UserError(f"image_size: {error}.") from error
+        raise UserError(f"A size in pixels (image_size, tile): {error}.") from error
 
 
 def _size_in(text):
@@ -206,7 +206,22 @@ def _checked_interval(text):
 
 _INTERVAL = "a number of steps (500), minutes (10 minutes) or epochs (1 epoch)"
 
+
+def _to_bands(value):
+    bands = [_to_whole(band) for band in value] if isinstance(value, list | tuple) else [value]
+    if not bands or any(type(band) is not int or band < 1 for band in bands):
+        raise UserError(
+            f"bands takes whole numbers from 1, such as 4,3,2; got {str(value)[:60]!r}."
+        )
+    return bands
+
+
 Count = whole(1)
+Bands = Annotated[
+    Any,
+    AfterValidator(_to_bands),
+    Kind("whole numbers from 1", lambda text: [_number_in(band) for band in text.split(",")]),
+]
 Size = Annotated[
     Any,
     AfterValidator(_to_size),
