@@ -2,6 +2,7 @@ import click
 
 from eesmm_keras.cli._families import MemberOf
 from eesmm_keras.cli._options import settings_from, training_options
+from eesmm_keras.cli._report import leave_report
 from eesmm_keras.training.settings import FinetuneSettings
 
 
@@ -30,4 +31,5 @@ def command(**options):
     for name, value in scores.items():
         click.echo(f"Validation {name} {value:.4f}")
     click.echo(f"Model       {run.model_path}\nMetrics     {run.metrics_path}")
+    leave_report(run.path)
     click.echo(f"Next: eesmm export --weights {run.path} --format onnx --out {run.path}.onnx")

@@ -10,7 +10,7 @@ from eesmm_keras._version import __version__
 from eesmm_keras.cli._boundary import exit_status_of
 
 COMMANDS = (
-    "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "export",
+    "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "report", "export",
     "reconstruct", "doctor", "benchmark", "compare", "list", "demo",
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 import click
 
 from eesmm_keras.cli._options import settings_from, training_options
+from eesmm_keras.cli._report import leave_report
 from eesmm_keras.training.settings import PretrainSettings
 
 
@@ -23,6 +24,7 @@ def command(**options):
     click.echo(
         f"\nEncoder   {run.model_path}\nPictures  {run.pictures}\nMetrics   {run.metrics_path}"
     )
+    leave_report(run.path)
     click.echo(
         f"Next: eesmm finetune --data LABELLED --weights {run.path} --out {run.path}-finetuned"
     )

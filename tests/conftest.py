@@ -57,9 +57,11 @@ _BACKEND_FREE = (
     "list",
     "model_files",
     "neighbours",
+    "reports",
     "resizing",
     "run_folder",
     "settings",
+    "training_health",
     "untrusted_files",
 )
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and

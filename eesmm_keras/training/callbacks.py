@@ -153,7 +153,8 @@ class Probe(keras.callbacks.Callback):
     """Accuracy of kNN or a linear probe on the encoder's frozen features, every N epochs.
 
     It goes into the epoch's logs as `knn_accuracy` or `linear_accuracy`, and so into metrics.csv and
-    TensorBoard; epochs between two probes repeat the last one.
+    TensorBoard, with the `effective_rank` of the train images' features; epochs between two probes
+    repeat the last one.
 
     Args:
         train, test: labelled sources. mode: "knn" or "linear".
@@ -167,19 +168,22 @@ class Probe(keras.callbacks.Callback):
         self.every, self.epochs, self.run = every, epochs, run
 
     def on_train_begin(self, logs=None):
-        last = self.run.last_metrics().get(f"{self.mode}_accuracy")
-        self._last = self._measure() if last is None else float(last)
+        last, names = self.run.last_metrics(), (f"{self.mode}_accuracy", "effective_rank")
+        self._last = {name: float(last[name]) for name in names if last.get(name)}
+        if names[0] not in self._last:
+            self._measure()
 
     def _measure(self):
-        from eesmm_keras.training.probing import probe
+        from eesmm_keras.training.probing import probe_and_rank
 
-        return probe(self.model.backbone, self.train, self.test, self.mode)
+        values = probe_and_rank(self.model.backbone, self.train, self.test, self.mode)
+        self._last = dict(zip((f"{self.mode}_accuracy", "effective_rank"), values, strict=True))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            self._last = self._measure()
+            self._measure()
         if logs is not None:
-            logs[f"{self.mode}_accuracy"] = self._last
+            logs.update(self._last)
 
 
 class RefreshMasks(keras.callbacks.Callback):
@@ -215,8 +219,11 @@ class MetricsFile(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         new = not self.path.exists()
-        with open(self.path, "a", newline="") as file:
-            writer = csv.DictWriter(file, row)
+        with open(self.path, "a+", newline="") as file:
+            # An earlier release began with fewer columns: they stay those of the first line.
+            file.seek(0)
+            columns = list(row) if new else next(csv.reader(file), list(row))
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
             if new:
                 writer.writeheader()
             writer.writerow(row)

@@ -95,7 +95,9 @@ class Finetune(Job):
         return plain_size(self.model.backbone.image_shape[:2])
 
     def derived(self):
-        return {**super().derived(), "image_size": self.image_size, **self.inputs.derived()}
+        data = {"validation_images": len(self.valid), "classes": len(self.train.class_names)}
+        numbers = {**super().derived(), **data, "image_size": self.image_size}
+        return {**numbers, **self.inputs.derived()}
 
     def finished(self, model):
         """A model that anybody can load and train on, whatever of it was trained here."""

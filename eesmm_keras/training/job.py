@@ -68,7 +68,10 @@ class Job:
 
     def derived(self):
         """What followed from settings, data and devices; config.yaml holds it. After `build`."""
-        numbers = {"batch_size": self.plan.batch_size, "steps_per_epoch": self.plan.steps}
+        plan = self.plan
+        numbers = {
+            "batch_size": plan.batch_size, "steps_per_epoch": plan.steps, "images": plan.images,
+        }  # fmt: skip
         return numbers if self.origin is None else {**numbers, "weights": self.origin.facts()}
 
     def finished(self, model):

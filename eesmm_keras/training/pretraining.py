@@ -13,6 +13,7 @@ from eesmm_keras.names import built_by, shortened
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
+from eesmm_keras.training.health.watch import Health
 from eesmm_keras.training.inputs import Inputs, asked_reading, start_of
 from eesmm_keras.training.job import Job, launch
 from eesmm_keras.training.schedules import make_optimizer
@@ -134,7 +135,8 @@ class Pretrain(Job):
         if self.probe_sources:
             every = (settings.probe_mode, settings.probe_every, epochs)
             extra.append(Probe(*self.probe_sources, *every, folder))
-        return run_callbacks(folder, self.plan, position, extra)
+        health = Health(folder, shown, position, self.say)
+        return [*run_callbacks(folder, self.plan, position, extra), health]
 
     def introduction(self):
         settings, plan = self.settings, self.plan

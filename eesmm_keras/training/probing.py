@@ -5,6 +5,7 @@ import numpy as np
 from eesmm_keras.data.pipeline import evaluation_dataset
 from eesmm_keras.evaluation.features import extract_features
 from eesmm_keras.evaluation.probes import make_probe
+from eesmm_keras.evaluation.rank import effective_rank
 from eesmm_keras.progress import track
 
 
@@ -15,6 +16,12 @@ def probe(backbone, train, test, mode="knn"):
         mode: of `make_probe`.
     """
     return make_probe(mode).score(*features_of(backbone, train, test))
+
+
+def probe_and_rank(backbone, train, test, mode="knn"):
+    """`probe`, and the effective rank of the train images' features."""
+    features = features_of(backbone, train, test)
+    return make_probe(mode).score(*features), effective_rank(features[0])
 
 
 def features_of(backbone, train, test):

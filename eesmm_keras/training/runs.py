@@ -6,6 +6,8 @@ RUN/tensorboard/    the same as TensorBoard events
 RUN/checkpoints/    what an unfinished run goes on from
 RUN/pictures/       reconstructions
 RUN/model.keras     the final model; only a finished run has it
+RUN/report.html     all of this as one page
+RUN/warnings.txt    signs that it goes wrong, if any; see training/health
 RUN/bad_images.txt  images that could not be read, if any
 RUN/weights.md      what became of the weights that it started from, if any
 RUN/nan_step_N.json what a skipped step saw, if any
@@ -45,6 +47,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.metrics_path = self.path / "metrics.csv"
         self.bad_images_path = self.path / "bad_images.txt"
+        self.warnings_path = self.path / "warnings.txt"
         self.tensorboard_path = self.path / "tensorboard"
 
     @property
@@ -146,7 +149,7 @@ class Run:
         """Refuse a folder in the place of a file and the like, before anything is opened."""
         advice = "Move it away and give the same command again; the rest of the run is untouched."
         for path in (self.config_path, self.model_path, self.metrics_path, self.bad_images_path,
-                     self.path / _LOCK, self._unfinished_model):  # fmt: skip
+                     self.warnings_path, self.path / _LOCK, self._unfinished_model):  # fmt: skip
             check_kind(path, advice)
         for path in (self.checkpoints, self.pictures, self.tensorboard_path):
             check_kind(path, advice, folder=True)
@@ -215,11 +218,41 @@ class Run:
             text = "".join([header, *kept])
             write_atomically(self.metrics_path, lambda file: file.write(text.encode()))
 
+    def metrics(self):
+        """The lines of metrics.csv, a list of `{name: float}`; what is no number is left out."""
+        return [
+            {name: x for name, text in line.items() if (x := _number(text)) is not None}
+            for line in self._metrics_lines()
+        ]
+
     def last_metrics(self):
         """The last line of metrics.csv as a dict of strings; empty if there is none."""
+        return [{}, *self._metrics_lines()][-1]
+
+    def _metrics_lines(self):
         if not self.metrics_path.is_file():
-            return {}
-        return ([{}, *csv.DictReader(io.StringIO(self._read_metrics(), newline=""))])[-1]
+            return []
+        return list(csv.DictReader(io.StringIO(self._read_metrics(), newline="")))
+
+    def warnings(self):
+        """What warnings.txt tells: a list of `(name of the sign, when, text)`."""
+        if not self.warnings_path.is_file():
+            return []
+        text = read_text(self.warnings_path, "Move it away and give the same command again.")
+        lines = (line.split("\t") for line in text.splitlines())
+        return [tuple(line) for line in lines if len(line) == 3]
+
+    def add_warning(self, name, when, text):
+        """Put a line into warnings.txt."""
+        with open(self.warnings_path, "a", encoding="utf-8") as file:
+            file.write(f"{name}\t{when}\t{text}\n")
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def find_model_file(where):

@@ -1,0 +1,13 @@
+"""The page that a finished run leaves."""
+
+import click
+
+
+def leave_report(path):
+    """Write RUN/report.html; a page that cannot be written is no reason for a run to fail."""
+    from eesmm_keras.reports.report import write_report
+
+    try:
+        click.echo(f"Report      {write_report(path)}")
+    except Exception as error:
+        click.echo(f"The report could not be written ({error}): eesmm report {path}", err=True)
