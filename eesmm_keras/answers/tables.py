@@ -9,8 +9,8 @@ from pathlib import Path
 from eesmm_keras.answers.duplicates import near_duplicates
 from eesmm_keras.answers.neighbours import Neighbours, query_vectors
 from eesmm_keras.answers.work import TEXT
-from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.paths import printable
 from eesmm_keras.gallery import SIDE, save_gallery
 from eesmm_keras.training.state_files import write_atomically
@@ -92,7 +92,8 @@ def _line(cells):
 
 def _image(path, max_pixels):
     try:
-        return None if path is None else read_rgb(path, SIDE, max_pixels)
+        source = ImageSource(path, [path], max_pixels=max_pixels)
+        return None if path is None else source.load(0, SIDE)
     except DataError:
         return None
 
