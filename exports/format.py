@@ -20,7 +20,7 @@ class Format:
         extra: the extra of this package that brings them: `pip install 'eesmm-keras[EXTRA]'`.
         uses_keras: whether its own runtime is made of Keras, so that `run` may import it.
         model_input: None: the exported function takes `images` `(B, H, W, C)`, as `preprocessing` and
-            `resize` say. Or `{"name", "layout"}` of what the exported model takes, for a format whose
+            `resize` say. Or `(name, layout)` of what the exported model takes, for a format whose
             library fixes that: float32 that is normalised outside, in "NCHW" or "NHWC". Then neither
             choice is there, and `run` normalises the pixels that it gets, as the export says.
         library: what the Hugging Face hub calls the library that opens the file, for the model card;

@@ -57,7 +57,7 @@ def _input(graph, kind):
     """Name, kind, shape and layout of what the exported model takes."""
     shape, dtype, name, layout = graph.spec.shape.as_list()[1:], graph.spec.dtype, "images", "NHWC"
     if kind.model_input:
-        dtype, name, layout = tf.float32, kind.model_input["name"], kind.model_input["layout"]
+        dtype, (name, layout) = tf.float32, kind.model_input
     if layout == "NCHW":
         shape = [shape[2], *shape[:2]]
     return {"name": name, "dtype": dtype.name, "shape": ["batch", *shape], "layout": layout}

@@ -1,5 +1,6 @@
 """The steps of an export, on the TensorFlow backend."""
 
+import contextlib
 from dataclasses import replace
 
 import tensorflow as tf
@@ -38,7 +39,9 @@ def run_pipeline(
     # On the CPU even where there is a GPU: its TF32 products are not float32.
     with staging(out) as staged, quiet(), tf.device("/CPU:0"):
         graph = build_graph(network, preprocessing=preprocessing, features=features, resize=resize)
-        graph = replace(graph, outputs={name: graph.outputs[name] for name in kind.outputs(graph)})
+        with _format_errors():
+            names = kind.outputs(graph)
+        graph = replace(graph, outputs={name: graph.outputs[name] for name in names})
         metadata = describe(model, graph, kind, preprocessing=preprocessing, resize=resize)
         _write(kind, graph, metadata, staged)
         fed = {k: x if preprocessing else normalise(x, backbone) for k, x in batches.items()}
@@ -69,14 +72,21 @@ def run_pipeline(
     )
 
 
-def _write(kind, graph, metadata, path):
+@contextlib.contextmanager
+def _format_errors():
+    """What a format raises is told in a line."""
     try:
-        kind.write(graph, metadata, path)
+        yield
     except UserError as error:
         raise ExportError(str(error)) from error
     except Exception as error:  # a plug-in, or a converter that lacks an operation
         raise ExportError(
             f"The format cannot write this model: {type(error).__name__}: {shortened(error, 400)}"
         ) from error
+
+
+def _write(kind, graph, metadata, path):
+    with _format_errors():
+        kind.write(graph, metadata, path)
     if not path.exists():
         raise ExportError(f"{type(kind).__name__}.write wrote nothing to {path.name}.")

@@ -1,5 +1,7 @@
 import os
+import runpy
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiling takes most of the time of small tests on JAX, and optimising most of that.
@@ -13,6 +15,12 @@ import numpy as np
 import pytest
 
 from eesmm_keras import EESMM, SwinBackbone
+
+# In this process and in those that tests start, see there.
+_site = Path(__file__).parent / "site"
+runpy.run_path(str(_site / "sitecustomize.py"))
+_paths = [str(_site), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ["PYTHONPATH"] = os.pathsep.join(_paths)
 
 # No test may write into the user's cache folder.
 _cache = tempfile.TemporaryDirectory(prefix="eesmm-test-index-")

@@ -8,7 +8,7 @@ from eesmm_keras.errors import UserError
 
 
 class Converter:
-    """One layout of weights files.
+    """One layout of weights files: how it is read, and (with a `library`) how it is written.
 
     A variable of ours, `stage_1/block_0/mlp/expand/kernel`, is looked up in `names` without its last
     part and with letters for the numbers: `stage_{a}/block_{b}/mlp/expand` -> their
@@ -30,6 +30,9 @@ class Converter:
         refused: regular expressions of names that our encoder has nothing for -> what to call them.
         note: what is known of the public weights in this layout, their licence first.
         checked: what the converter was compared with.
+        library: name of the library whose models are made of ours on the way out; None: read only.
+        neutral: regular expressions of their names that our encoder has nothing for -> the number with
+            which they do nothing, on the way out.
     """
 
     title = ""
@@ -43,6 +46,8 @@ class Converter:
     refused = {}
     note = ""
     checked = ""
+    library = None
+    neutral = {}
 
     def matches(self, names, outer):
         """Whether a file is of this layout.
@@ -111,6 +116,46 @@ class Converter:
         """
         return array, None
 
+    def pooling(self, weights):
+        """How their classifier makes one vector of the tokens: "mean" or "token"; None: otherwise."""
+        return "mean"
+
+    # === The way out ===
+
+    def model_class(self, encoder, pooling):
+        """Name of their model that a model of ours becomes; None: they have none.
+
+        Args:
+            encoder: of ours, an instance of `encoder`.
+            pooling: of the classifier, "mean" or "token"; None: the encoder alone.
+        """
+        return None
+
+    def config(self, encoder, pooling):
+        """Arguments of their model for one of ours: the inverse of `arguments`, in JSON types.
+
+        Args:
+            encoder, pooling: see `model_class`.
+
+        Raises:
+            UserError: ours is what theirs cannot be.
+        """
+        raise NotImplementedError
+
+    def parts(self, path, array, shapes):
+        """A variable of ours as theirs: the inverse of `array`.
+
+        Args:
+            path: see `array`. array: ours. shapes: of theirs, in the order of `theirs(path)`.
+        """
+        return self.split(path, array, shapes)
+
+    def split(self, path, array, shapes):
+        """The inverse of `join`, for their shapes."""
+        parts = np.split(array, len(shapes), axis=-1)
+        turn = _their_kernel if path.endswith("/kernel") else np.reshape
+        return [turn(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+
     def problem(self, part, weights):
         """Why a part outside the encoder, "decoder" say, cannot be taken over; None if nothing speaks
         against it."""
@@ -124,6 +169,14 @@ def _kernel(part):
     if part.ndim != 2:
         raise UserError(f"A kernel must have 2 or 4 axes, got one of shape {part.shape}.")
     return part.T
+
+
+def _their_kernel(part, shape):
+    """The inverse of `_kernel`."""
+    if len(shape) == 4:
+        out, channels, rows, cols = shape
+        return part.T.reshape(out, rows, cols, channels).transpose(0, 3, 1, 2)
+    return part.T.reshape(shape)
 
 
 def _template(path):

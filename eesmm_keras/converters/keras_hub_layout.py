@@ -2,8 +2,6 @@
 
 import numpy as np
 
-KERAS_LEAVES = {"kernel": "0", "bias": "1", "gamma": "0", "beta": "1"}
-
 
 def numbered(group):
     """For `Converter.renames`: Keras leaves the number 0 out of a list's names, `block`, `block_1`."""
@@ -11,7 +9,29 @@ def numbered(group):
     return lambda match: f"{start}{match[1] or 0}."
 
 
-def flat(path, parts):
+class KerasHub:
+    """Mixed into a converter of keras-hub's HDF5 files."""
+
+    leaves = {"kernel": "0", "bias": "1", "gamma": "0", "beta": "1"}
+    outside = {"classifier": "dense"}
+    ignored = r"^optimizer\."
+    note = "stated by the preset's own page"
+    checked = "keras-hub 0.32, run"
+    library = "keras_hub"
+
+    def patches(self, weights):
+        *patch, channels, out = weights.shape(self.anchor)
+        return out, channels, patch
+
+    def join(self, path, parts):
+        return _flat(path, parts)
+
+    def split(self, path, array, shapes):
+        parts = np.split(array, len(shapes), axis=-1)
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _flat(path, parts):
     """Keras' arrays as one of ours: axes of heads, rows and columns are joined, parts put side by side.
 
     Args:

@@ -1,15 +1,14 @@
-from eesmm_keras.converters.keras_hub_layout import KERAS_LEAVES, flat, numbered
+from eesmm_keras.converters.keras_hub_layout import KerasHub, numbered
 from eesmm_keras.converters.swin_layout import SwinLayout
 
 _BLOCK = "stages.{a}.blocks.{b}"
 
 
-class KerasHubSwin(SwinLayout):
+class KerasHubSwin(KerasHub, SwinLayout):
     """keras-hub's SwinTransformerBackbone: a preset's folder, or its `model.weights.h5`."""
 
     title = "Swin of keras-hub"
     anchor = "patch_embedding.proj.0"
-    leaves = KERAS_LEAVES
     renames = (
         (r"swin_transformer_stage(?:_(\d+))?\.", numbered("stages")),
         (r"swin_transformer_block(?:_(\d+))?\.", numbered("")),
@@ -30,15 +29,27 @@ class KerasHubSwin(SwinLayout):
     }
     stages = r"stages\.(\d+)\.blocks\."
     blocks = r"stages\.{}\.blocks\.(\d+)\."
-    note = "stated by the preset's own page"
-    checked = "keras-hub 0.32, run"
 
     def matches(self, names, outer):
         return "stages.0.blocks.0.attn.0" in names
 
-    def patches(self, weights):
-        *patch, channels, out = weights.shape(self.anchor)
-        return out, channels, patch
+    def model_class(self, encoder, pooling):
+        names = {None: "SwinTransformerBackbone", "mean": "SwinTransformerImageClassifier"}
+        return names.get(pooling)
 
-    def join(self, path, parts):
-        return flat(path, parts)
+    def config(self, encoder, pooling):
+        self.check_shift(encoder)
+        self.check_plain(encoder)
+        return {
+            "image_shape": list(encoder.image_shape),
+            "patch_size": encoder.patch_size,
+            "embed_dim": encoder.embed_dim,
+            "depths": list(encoder.depths),
+            "num_heads": list(encoder.num_heads),
+            "window_size": self.one_window(encoder),
+            "mlp_ratio": encoder.mlp_ratio,
+            "qkv_bias": encoder.qkv_bias,
+            "dropout_rate": encoder.dropout,
+            "attention_dropout": encoder.attention_dropout,
+            "drop_path": encoder.drop_path,
+        }

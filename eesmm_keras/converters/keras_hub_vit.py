@@ -1,15 +1,14 @@
-from eesmm_keras.converters.keras_hub_layout import KERAS_LEAVES, flat, numbered
+from eesmm_keras.converters.keras_hub_layout import KerasHub, numbered
 from eesmm_keras.converters.vit_layout import ViTLayout
 
 _BLOCK, _PATCHES = "blocks.{a}", "vi_t_patching_and_embedding"
 
 
-class KerasHubViT(ViTLayout):
+class KerasHubViT(KerasHub, ViTLayout):
     """keras-hub's ViTBackbone: a preset's folder, or its `model.weights.h5`."""
 
     title = "ViT of keras-hub"
     anchor = f"{_PATCHES}.patch_embedding.0"
-    leaves = KERAS_LEAVES
     renames = (
         (r"vi_t_encoder\.encoder_layers\.vi_t_encoder_block(?:_(\d+))?\.", numbered("blocks")),
     )
@@ -25,15 +24,26 @@ class KerasHubViT(ViTLayout):
     }
     class_token = f"{_PATCHES}.0"
     positions = f"{_PATCHES}.position_embedding.0"
-    note = "stated by the preset's own page"
-    checked = "keras-hub 0.32, run"
 
     def matches(self, names, outer):
         return "blocks.0.mha.query_dense.0" in names
 
-    def patches(self, weights):
-        *patch, channels, out = weights.shape(self.anchor)
-        return out, channels, patch
+    def model_class(self, encoder, pooling):
+        if pooling is None:
+            return "ViTBackbone"
+        # Its mean takes in the class token.
+        fits = pooling == ("token" if encoder.class_token else "mean")
+        return "ViTImageClassifier" if fits else None
 
-    def join(self, path, parts):
-        return flat(path, parts)
+    def config(self, encoder, pooling):
+        return {
+            "image_shape": list(encoder.image_shape),
+            "patch_size": encoder.patch_size,
+            "num_layers": encoder.depth,
+            "num_heads": encoder.num_heads,
+            "hidden_dim": encoder.dim,
+            "mlp_dim": int(encoder.dim * encoder.mlp_ratio),
+            "dropout_rate": encoder.dropout,
+            "layer_norm_epsilon": encoder.norm_epsilon,
+            "use_class_token": encoder.class_token,
+        }

@@ -133,7 +133,7 @@ def _read_hdf5(path):
                 if room < 0 or item.is_virtual or item.external:
                     raise ValueError("its arrays are larger than the file, or outside of it")
                 value = item[()]
-                tensors[_dotted(name)] = Tensor(value.shape, lambda value=value: value)
+                tensors[dotted(name)] = Tensor(value.shape, lambda value=value: value)
 
     try:
         with h5py.File(path, "r") as file:
@@ -143,7 +143,8 @@ def _read_hdf5(path):
     return tensors
 
 
-def _dotted(name):
+def dotted(name):
+    """`/layers/a/b/vars/0` in an HDF5 file of Keras -> `a.b.0`."""
     return name.removeprefix("/layers/").replace("/vars/", "/").strip("/").replace("/", ".")
 
 

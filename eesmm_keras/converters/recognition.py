@@ -95,14 +95,17 @@ def open_weights(where):
     )
     for container in order:
         for converter in candidates:
-            found = _find(converter, source, container)
+            found = names_of_layout(converter, source, container)
             if found is not None:
                 return Weights(source, converter, found)
     raise UserError(_unknown(where, source, candidates))
 
 
-def _find(converter, source, container):
-    """Names of a container as the converter calls them, if it is of its layout; else None."""
+def names_of_layout(converter, source, container):
+    """`{name as the converter calls it: (name there, Tensor)}` of a container, if it is of the layout.
+
+    None if it is not. Raises a UserError for what the converter refuses.
+    """
     raw = source.containers[container]
     renamed = {name: _rename(name, converter.renames) for name in raw}
     ends = [name for name in renamed.values()

@@ -11,6 +11,8 @@ from eesmm_keras.names import parse_yaml
 
 _HUB = "hf://"
 _LARGEST_TEXT = 2**24
+# Where keras-hub keeps what its task puts on the backbone.
+_HEAD = "task.weights.h5"
 # What a folder may hold, the first that is there.
 _WHOLE = (
     "model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "model.weights.h5",
@@ -81,6 +83,8 @@ def _open_folder(where, path):
             "single file of weights."
         )
     containers = _read_shards(found) if found.name.endswith(".index.json") else read_file(found)
+    if (path / _HEAD).is_file():
+        containers[""].update(read_file(path / _HEAD)[""])
     config = _read_json(path / "config.json")
     preprocessor = _read_json(path / "preprocessor_config.json")
     if isinstance(config.get("config"), dict):  # keras-hub's

@@ -127,11 +127,53 @@ class SwinLayout(Converter):
         table = weights.array(self.positions).reshape(-1, dim)
         return positions_kind(table, grid, dim)
 
+    def theirs(self, path):
+        return (self.positions,) if path == "positions/table" else super().theirs(path)
+
     def array(self, path, weights):
-        if path == "positions/table" and self.positions in weights:
-            table = weights.array(self.positions)
-            return table.reshape(-1, table.shape[-1])
-        return super().array(path, weights)
+        array = super().array(path, weights)
+        if array is not None and path == "positions/table":
+            return array.reshape(-1, array.shape[-1])
+        return array
+
+    def check_shift(self, encoder):
+        """Refuse an encoder of ours without shifted windows, which theirs always have."""
+        if not encoder.shift:
+            raise UserError(
+                f"{self.title} shifts the windows of every second block, and this encoder none "
+                "(shift=False): it cannot be written."
+            )
+
+    def check_plain(self, encoder):
+        """Refuse positions and other normalisation, where no argument of theirs asks for them."""
+        if encoder.positions or encoder.norm_epsilon != self.norm_epsilon:
+            raise UserError(
+                f"{self.title} has no absolute positions and adds {self.norm_epsilon:g} in its "
+                f"normalisations; this encoder has positions={encoder.positions} and norm_epsilon="
+                f"{encoder.norm_epsilon:g}: it cannot be written."
+            )
+
+    def one_window(self, encoder):
+        """The one size of window that explains those of all stages.
+
+        Raises:
+            UserError: there is none.
+        """
+        windows = [stage.window for stage in encoder.geometry]
+        smallest = [min(stage.height, stage.width) for stage in encoder.geometry]
+        window = max(windows)
+        if any(mine != min(window, most) for mine, most in zip(windows, smallest, strict=True)):
+            raise UserError(
+                f"{self.title} has windows of one size, and this encoder has {windows} by stage: it "
+                "cannot be written."
+            )
+        return window
+
+
+def one_or_two(sides):
+    """`(32, 32)` -> 32, `(32, 48)` -> [32, 48]: sizes as configurations have them."""
+    height, width = sides
+    return height if height == width else [height, width]
 
 
 def positions_kind(table, grid, dim):

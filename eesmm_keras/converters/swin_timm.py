@@ -1,4 +1,5 @@
-from eesmm_keras.converters.swin_layout import OFFICIAL_NAMES, SwinLayout
+from eesmm_keras.converters.swin_layout import OFFICIAL_NAMES, SwinLayout, one_or_two
+from eesmm_keras.errors import UserError
 
 
 class SwinTimm(SwinLayout):
@@ -14,6 +15,7 @@ class SwinTimm(SwinLayout):
     outside = {"classifier": "head.fc"}
     note = "MIT, for the weights of the official Swin that timm took over"
     checked = "timm 1.0.31, run"
+    library = "timm"
 
     def matches(self, names, outer):
         table = "layers.0.blocks.0.attn.relative_position_bias_table"
@@ -22,16 +24,61 @@ class SwinTimm(SwinLayout):
     def arguments(self, weights):
         arguments = super().arguments(weights)
         height, width, _ = arguments["image_shape"]
-        windows = arguments["window_size"]
-        for stage, depth in enumerate(arguments["depths"]):
-            window = windows if isinstance(windows, int) else windows[stage]
-            cell = arguments["patch_size"] * 2**stage
-            sides = (height // cell, width // cell)
-            if depth > 1 and min(sides) > window and any(side % window for side in sides):
-                weights.notes.append(
-                    "timm rolls maps before it pads them, this package after, as the official code: "
-                    f"at {height}x{width} pixels, whose maps are no multiple of the window, features "
-                    "differ."
-                )
-                break
+        windows, depths = arguments["window_size"], arguments["depths"]
+        cells = [arguments["patch_size"] * 2**stage for stage in range(len(depths))]
+        if _rolls_first(
+            [(height // cell, width // cell) for cell in cells],
+            [windows] * len(depths) if isinstance(windows, int) else windows,
+            depths,
+        ):
+            weights.notes.append(
+                "timm rolls maps before it pads them, this package after, as the official code: "
+                f"at {height}x{width} pixels, whose maps are no multiple of the window, features "
+                "differ."
+            )
         return arguments
+
+    def model_class(self, encoder, pooling):
+        if pooling not in (None, "mean"):
+            return None
+        return _PUBLISHED.get((encoder.embed_dim, encoder.depths), _PUBLISHED[96, (2, 2, 6, 2)])
+
+    def config(self, encoder, pooling):
+        self.check_shift(encoder)
+        stages, window = encoder.geometry, self.one_window(encoder)
+        self.check_plain(encoder)
+        maps = [(stage.height, stage.width) for stage in stages]
+        if _rolls_first(maps, [window] * len(maps), encoder.depths):
+            raise UserError(
+                f"{self.title} rolls maps before it pads them, this package after, as the official "
+                f"code: maps of {', '.join(f'{h}x{w}' for h, w in maps)} are no multiple of the window "
+                f"{window}, so that features would differ. encoder.resized(...) changes the size."
+            )
+        return {
+            "img_size": one_or_two(encoder.image_shape[:2]),
+            "patch_size": encoder.patch_size,
+            "in_chans": encoder.image_shape[2],
+            "embed_dim": encoder.embed_dim,
+            "depths": list(encoder.depths),
+            "num_heads": list(encoder.num_heads),
+            "window_size": window,
+            "mlp_ratio": encoder.mlp_ratio,
+            "qkv_bias": encoder.qkv_bias,
+        }
+
+
+# Any of timm's names takes any arguments; the published sizes keep theirs.
+_PUBLISHED = {
+    (96, (2, 2, 6, 2)): "swin_tiny_patch4_window7_224",
+    (96, (2, 2, 18, 2)): "swin_small_patch4_window7_224",
+    (128, (2, 2, 18, 2)): "swin_base_patch4_window7_224",
+    (192, (2, 2, 18, 2)): "swin_large_patch4_window7_224",
+}
+
+
+def _rolls_first(maps, windows, depths):
+    """Whether a stage both shifts and pads, which timm does in another order."""
+    return any(
+        depth > 1 and min(sides) > window and any(side % window for side in sides)
+        for sides, window, depth in zip(maps, windows, depths, strict=True)
+    )

@@ -1,5 +1,5 @@
 from eesmm_keras.converters.simmim_official import simmim_array
-from eesmm_keras.converters.swin_layout import SwinLayout
+from eesmm_keras.converters.swin_layout import SwinLayout, one_or_two
 
 _BLOCK = "encoder.layers.{a}.blocks.{b}"
 
@@ -48,6 +48,7 @@ class SwinTransformers(SwinLayout):
     positions = "embeddings.position_embeddings"
     note = "MIT for Microsoft's Swin and SimMIM; other weights on the hub state their own"
     checked = "transformers 5.23, run"
+    library = "transformers"
 
     def matches(self, names, outer):
         return "encoder.layers.0.blocks.0.layernorm_before.weight" in names
@@ -64,3 +65,26 @@ class SwinTransformers(SwinLayout):
     def array(self, path, weights):
         array = super().array(path, weights)
         return None if array is None else simmim_array(path, array)
+
+    def model_class(self, encoder, pooling):
+        return {None: "SwinModel", "mean": "SwinForImageClassification"}.get(pooling)
+
+    def config(self, encoder, pooling):
+        self.check_shift(encoder)
+        return {
+            "image_size": one_or_two(encoder.image_shape[:2]),
+            "patch_size": encoder.patch_size,
+            "num_channels": encoder.image_shape[2],
+            "embed_dim": encoder.embed_dim,
+            "depths": list(encoder.depths),
+            "num_heads": list(encoder.num_heads),
+            "window_size": self.one_window(encoder),
+            "mlp_ratio": encoder.mlp_ratio,
+            "qkv_bias": encoder.qkv_bias,
+            "hidden_dropout_prob": encoder.dropout,
+            "attention_probs_dropout_prob": encoder.attention_dropout,
+            "drop_path_rate": encoder.drop_path,
+            "use_absolute_embeddings": bool(encoder.positions),
+            "layer_norm_eps": encoder.norm_epsilon,
+            "encoder_stride": encoder.stride,
+        }

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from eesmm_keras.converters.converter import Converter
 from eesmm_keras.converters.swin_layout import (
     check_activation,
@@ -131,14 +133,23 @@ class ViTLayout(Converter):
             )
         return side, side
 
+    def theirs(self, path):
+        own = {"positions/table": self.positions, "class_token/class_token": self.class_token}
+        return (own[path],) if path in own else super().theirs(path)
+
     def array(self, path, weights):
+        array = super().array(path, weights)
+        if array is None:
+            return None
         if path == "positions/table":
-            table = weights.array(self.positions)
-            table = table.reshape(-1, table.shape[-1])
-            return table[self._first_place(weights) :]
-        if path == "class_token/class_token" and self.class_token in weights:
-            return weights.array(self.class_token).reshape(1, 1, -1)
-        return super().array(path, weights)
+            return array.reshape(-1, array.shape[-1])[self._first_place(weights) :]
+        return array.reshape(1, 1, -1) if path == "class_token/class_token" else array
+
+    def parts(self, path, array, shapes):
+        if path == "positions/table" and shapes[0][-2] == len(array) + 1:
+            # Theirs gives the class token a position, ours none.
+            array = np.concatenate([np.zeros_like(array[:1]), array])
+        return super().parts(path, array, shapes)
 
     def adjust(self, path, array, weights):
         if path == "class_token/class_token":

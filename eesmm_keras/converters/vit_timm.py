@@ -1,4 +1,6 @@
+from eesmm_keras.converters.swin_layout import one_or_two
 from eesmm_keras.converters.vit_layout import ViTLayout
+from eesmm_keras.errors import UserError
 
 TIMM_NAMES = {
     "patch_embedding/projection": "patch_embed.proj",
@@ -30,7 +32,47 @@ class ViTTimm(ViTLayout):
         r"patch_embed\.(norm|backbone)|patch_embed\d": "another patch embedding",
     }
     note = "Apache-2.0 for Google's and DeiT's weights; others state their own"
+    outside = {"classifier": "head"}
     checked = "timm 1.0.31, run"
+    library = "timm"
 
     def matches(self, names, outer):
         return "blocks.0.attn.qkv.weight" in names and "pos_embed" in names
+
+    def pooling(self, weights):
+        config = weights.source.config
+        stated = config.get("model_args") if isinstance(config.get("model_args"), dict) else config
+        usual = "token" if self.class_token in weights else "avg"
+        kind = stated.get("global_pool", config.get("global_pool", usual))
+        return {"avg": "mean", "token": "token"}.get(kind)
+
+    def model_class(self, encoder, pooling):
+        return _PUBLISHED.get((encoder.dim, encoder.depth), _PUBLISHED[192, 12])
+
+    def config(self, encoder, pooling):
+        if encoder.norm_epsilon != self.norm_epsilon:
+            raise UserError(
+                f"{self.title} adds 1e-06 in its normalisations and this encoder "
+                f"{encoder.norm_epsilon:g}: it cannot be written."
+            )
+        return {
+            "img_size": one_or_two(encoder.image_shape[:2]),
+            "patch_size": encoder.patch_size,
+            "in_chans": encoder.image_shape[2],
+            "embed_dim": encoder.dim,
+            "depth": encoder.depth,
+            "num_heads": encoder.num_heads,
+            "mlp_ratio": encoder.mlp_ratio,
+            "class_token": encoder.class_token,
+            "global_pool": "token" if pooling == "token" else "avg",
+            "fc_norm": False,
+        }
+
+
+# Any of timm's names takes any arguments; the published sizes keep theirs.
+_PUBLISHED = {
+    (192, 12): "vit_tiny_patch16_224",
+    (384, 12): "vit_small_patch16_224",
+    (768, 12): "vit_base_patch16_224",
+    (1024, 24): "vit_large_patch16_224",
+}

@@ -1,27 +1,32 @@
 from typing import ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
+from eesmm_keras.checks import check_choice
 from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.tasks.task import Task
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class ImageClassifier(Task):
-    """Encoder, average pooling and a linear head: what one fine-tunes, evaluates and exports.
+    """Encoder, pooling and a linear head: what one fine-tunes, evaluates and exports.
 
     Args:
         backbone: encoder that gives a feature map `(B, h, w, C)`, for example `SwinBackbone`.
         num_classes: number of logits, at least 2.
         class_names: optional names, one per class; they travel with the file and its exports.
         dropout: rate before the head.
+        pooling: what the head sees: "mean", the mean of the feature map; or "token", the class token,
+            of an encoder that has one.
 
     Call: images `(B, H, W, 3)`, pixel values 0..255 (uint8 or float) -> logits
     `(B, num_classes)` in float32; `keras.ops.softmax` makes probabilities of them.
 
     Raises:
-        ValueError: fewer than two classes, or not as many names as classes.
+        ValueError: fewer than two classes, not as many names as classes, or an unknown `pooling` or
+            one that the encoder does not have.
 
     Example:
         >>> model = ImageClassifier(backbone, num_classes=10)
@@ -34,7 +39,9 @@ class ImageClassifier(Task):
         "logits": "class scores before softmax, in the order of class_names"
     }
 
-    def __init__(self, backbone, num_classes, class_names=None, dropout=0.0, **kwargs):
+    def __init__(
+        self, backbone, num_classes, class_names=None, dropout=0.0, pooling="mean", **kwargs
+    ):
         super().__init__(backbone, class_names, **kwargs)
         if num_classes < 2:
             raise ValueError(f"A classifier needs at least 2 classes, got {num_classes}.")
@@ -42,7 +49,12 @@ class ImageClassifier(Task):
             raise ValueError(
                 f"class_names needs {num_classes} names, one per class, got {len(class_names)}."
             )
-        self.num_classes, self.dropout = num_classes, dropout
+        check_choice("pooling", pooling, ("mean", "token"))
+        if pooling == "token" and not backbone.num_prefix_tokens:
+            raise ValueError(
+                'pooling="token" needs an encoder with a class token; this one has none.'
+            )
+        self.num_classes, self.dropout, self.pooling = num_classes, dropout, pooling
         self.drop = Dropout(dropout, name="dropout")
         # Logits in float32 under every policy: the loss needs it.
         self.head = keras.layers.Dense(
@@ -55,9 +67,20 @@ class ImageClassifier(Task):
         self.built = True
 
     def call(self, images, training=False):
-        features = self.backbone(images, training=training)
-        pooled = ops.mean(ops.cast(features, "float32"), axis=(1, 2))
+        pooled = self._pool(images, training)
         return self.head(self.drop(pooled, training=training))
+
+    def _pool(self, images, training):
+        """`(B, C)` in float32."""
+        if self.pooling == "mean":
+            features = self.backbone(images, training=training)
+            return ops.mean(ops.cast(features, "float32"), axis=(1, 2))
+        # Of all tokens, the class token comes first.
+        rows, cols = self.backbone.grid
+        units, everything = self.backbone.units_of(images), np.arange(rows * cols, dtype="int32")
+        plan = self.backbone.planner([everything]).plan(everything)
+        tokens = self.backbone.encode_visible(units, plan, training=training)
+        return ops.cast(tokens[:, 0], "float32")
 
     @classmethod
     def for_source(cls, backbone, source):
@@ -96,4 +119,5 @@ class ImageClassifier(Task):
             **super().get_config(),
             "num_classes": self.num_classes,
             "dropout": self.dropout,
+            "pooling": self.pooling,
         }

@@ -124,12 +124,13 @@ def _foreign_model(weights):
     """`(model, Report)`: a classifier where the weights have a head that ours can be, or an encoder."""
     encoder, report = build_encoder(weights)
     head = weights.converter.array("classifier/kernel", weights)
-    if head is None or head.shape[1] < 2:
+    pooling = weights.converter.pooling(weights)
+    if head is None or head.shape[1] < 2 or pooling is None:
         return encoder, report
     names = weights.source.config.get("id2label")
     names = [names[key] for key in sorted(names, key=int)] if _numbered(names) else None
     names = names if names and len(set(names)) == head.shape[1] else None
-    model = ImageClassifier(encoder, head.shape[1], names)
+    model = ImageClassifier(encoder, head.shape[1], names, pooling=pooling)
     return model, import_weights(model, weights)
 
 
