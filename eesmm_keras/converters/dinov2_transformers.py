@@ -1,6 +1,5 @@
 import numpy as np
 
-from eesmm_keras.converters.swin_layout import one_or_two
 from eesmm_keras.converters.vit_layout import ViTLayout
 from eesmm_keras.converters.vit_transformers import ViTTransformers
 from eesmm_keras.errors import UserError
@@ -70,14 +69,15 @@ class Dinov2Transformers(ViTLayout):
         return None
 
     def config(self, encoder, pooling):
-        hidden = encoder.dim * encoder.mlp_ratio
-        if hidden % encoder.dim:
+        height, width, _ = encoder.image_shape
+        if encoder.mlp_ratio != int(encoder.mlp_ratio) or height != width:
             raise UserError(
-                f"{self.title} has MLPs that are a whole number of times as wide as a token, and this "
-                f"encoder {encoder.mlp_ratio} times: it cannot be written."
+                f"{self.title} takes square images and has MLPs a whole number of times as wide as a "
+                f"token, and this encoder takes {height}x{width} pixels and has mlp_ratio="
+                f"{encoder.mlp_ratio:g}: it cannot be written. onnx and savedmodel take it."
             )
         return {
-            "image_size": one_or_two(encoder.image_shape[:2]),
+            "image_size": height,
             "patch_size": encoder.patch_size,
             "num_channels": encoder.image_shape[2],
             "hidden_size": encoder.dim,

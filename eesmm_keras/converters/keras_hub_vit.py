@@ -28,10 +28,17 @@ class KerasHubViT(KerasHub, ViTLayout):
     def matches(self, names, outer):
         return "blocks.0.mha.query_dense.0" in names
 
+    def pooling(self, weights):
+        config, token = weights.source.config, self.class_token in weights
+        if config.get("intermediate_dim"):
+            return None
+        kind = config.get("pooling", "token" if token else "gap")
+        # Their mean takes in the class token.
+        return "token" if kind == "token" else None if token else "mean"
+
     def model_class(self, encoder, pooling):
         if pooling is None:
             return "ViTBackbone"
-        # Its mean takes in the class token.
         fits = pooling == ("token" if encoder.class_token else "mean")
         return "ViTImageClassifier" if fits else None
 

@@ -91,8 +91,14 @@ def _open_folder(where, path):
         config = config["config"]
         converter = _read_json(path / "preprocessor.json").get("config", {}).get("image_converter")
         preprocessor = {"image_converter": converter} if converter else {}
+        config = {**_head_of(_read_json(path / "task.json").get("config", {})), **config}
     licence = _licence(path / "README.md", config)
     return Source(where, containers, config, preprocessor, licence)
+
+
+def _head_of(task):
+    """What keras-hub's configuration of a task says of its head."""
+    return {name: task[name] for name in ("pooling", "intermediate_dim") if name in task}
 
 
 def _weights_in(path):

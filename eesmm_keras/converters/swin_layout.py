@@ -238,8 +238,14 @@ def _of_keras_hub(converter, channels):
     offset = [offset or 0.0] * channels if not isinstance(offset, list) else offset
     if not isinstance(scale, list) or len(scale) != channels or len(offset) != channels:
         return {}
-    std = [1 / (255 * value) for value in scale]
-    return {"mean": tuple(-o * s for o, s in zip(offset, std, strict=True)), "std": tuple(std)}
+    std = [_short(1 / (255 * value)) for value in scale]
+    mean = [_short(-o * s) for o, s in zip(offset, std, strict=True)]
+    return {"mean": tuple(mean), "std": tuple(std)}
+
+
+def _short(number):
+    """Without what rounding left behind: 0.48500000000000004 -> 0.485."""
+    return float(f"{number:.12g}")
 
 
 def check_activation(weights):

@@ -127,12 +127,16 @@ def _foreign_model(weights):
     pooling = weights.converter.pooling(weights)
     if head is None or head.shape[1] < 2 or pooling is None:
         return encoder, report
-    names = weights.source.config.get("id2label")
-    names = [names[key] for key in sorted(names, key=int)] if _numbered(names) else None
-    names = names if names and len(set(names)) == head.shape[1] else None
+    names = _class_names(weights.source.config)
+    names = names if len(set(names)) == head.shape[1] else None
     model = ImageClassifier(encoder, head.shape[1], names, pooling=pooling)
     return model, import_weights(model, weights)
 
 
-def _numbered(names):
-    return isinstance(names, dict) and all(str(key).isdigit() for key in names)
+def _class_names(config):
+    """Names of the classes in a configuration of transformers or timm; empty where it has none."""
+    names = config.get("id2label", config.get("label_names"))
+    if isinstance(names, dict) and all(str(key).isdigit() for key in names):
+        names = [names[key] for key in sorted(names, key=int)]
+    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if strings else []
