@@ -33,7 +33,7 @@ def head(backbone, **kwargs):
 
 # What the library's model is, where it is not the same for all.
 CASES = {
-    "swin": (swin, {"transformers": "SwinModel", "timm": "", "keras_hub": ""}),
+    "swin": (swin, {"transformers": "SwinModel", "timm": ""}),
     "swin classifier": (
         lambda: head(swin(qkv_bias=False)),
         {"transformers": "SwinForImageClassification", "timm": "", "keras_hub": ""},
