@@ -34,7 +34,8 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
     """Export to a file that needs neither Keras nor this package, and prove that it is right.
 
     The file is run in a clean process and compared with Keras on batches of 1 and 5; the largest
-    difference goes to parity.json. Above 1e-3 on logits the command fails.
+    difference goes to parity.json. Above 1e-3 on logits the command fails. README.md, the model card,
+    says where the model came from and how it is used; eesmm push takes both along.
     """  # fmt: skip
     # Weights are the same on all backends, and exporting works on this one.
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -48,7 +49,7 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
         samples = _samples(path, data, where_from(options)) if data else None
         report = export_model(
             path, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
-            sample_images=samples, overwrite=overwrite,
+            sample_images=samples, overwrite=overwrite, origin=weights,
         )  # fmt: skip
     click.echo(str(report))
 

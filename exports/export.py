@@ -21,12 +21,15 @@ def export_model(
     sample_images=None,
     tolerance=1e-3,
     overwrite=False,
+    origin=None,
 ):
     """Write a fine-tuned model or a backbone to a file that needs neither Keras nor this package.
 
     The graph computes in float32 whatever policy the model was trained in, takes any batch size,
     and carries its metadata. Before the file gets its name, a fresh process runs it on real images;
-    how far it is from Keras goes to `parity.json`, in the exported folder or beside the file.
+    how far it is from Keras goes to `parity.json`, in the exported folder or beside the file. A model
+    card says where it came from and how it is used: `README.md` in the folder, or `NAME.README.md`
+    beside the file.
 
     Args:
         source: path of a `.keras` file, or a Keras model.
@@ -43,6 +46,8 @@ def export_model(
         tolerance: largest absolute difference allowed on a task's outputs; on features it is
             multiplied by their largest magnitude where that exceeds one.
         overwrite: replace an earlier export under the same name.
+        origin: for the model card, where `source` came from: a run, a `.keras` file or public weights;
+            default: `source`, where it is a path.
 
     Returns:
         An `ExportReport`.
@@ -57,7 +62,10 @@ def export_model(
         "resize": resize,
         "tolerance": tolerance,
         "overwrite": overwrite,
+        "origin": origin if origin is None else str(origin),
     }
+    if origin is None and isinstance(source, str | os.PathLike):
+        options["origin"] = str(source)
     _check(fmt, Path(out), **options)
     return _export(source, fmt, Path(out), sample_images=sample_images, **options)
 

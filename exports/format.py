@@ -25,6 +25,7 @@ class Format:
             choice is there, and `run` normalises the pixels that it gets, as the export says.
         library: what the Hugging Face hub calls the library that opens the file, for the model card;
             None: it has no name there.
+        example: Python that loads an export, `PATH`, and computes with it; for the card and the docs.
     """
 
     description = ""
@@ -34,6 +35,7 @@ class Format:
     uses_keras = False
     model_input = None
     library = None
+    example = ""
 
     def outputs(self, graph):
         """Names of those of `graph.outputs` that the export gives and is compared on; here: all."""

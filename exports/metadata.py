@@ -24,6 +24,7 @@ def describe(model, graph, kind, *, preprocessing, resize):
     known = {**_FEATURES, **(model.output_descriptions if isinstance(model, Task) else {})}
     return {
         "model": model.name,
+        "architecture": type(backbone).__name__.removesuffix("Backbone").lower(),
         "class_names": None if names is None else list(names),
         "image_size": [height, width],
         "input": {

@@ -6,6 +6,7 @@ from dataclasses import replace
 import tensorflow as tf
 
 from eesmm_keras.errors import UserError
+from eesmm_keras.exports.card import card_path, model_card, write_card
 from eesmm_keras.exports.destination import (
     move_into_place,
     size_on_disk,
@@ -16,6 +17,7 @@ from eesmm_keras.exports.errors import ExportError
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph
 from eesmm_keras.exports.metadata import describe
+from eesmm_keras.exports.provenance import provenance_of
 from eesmm_keras.exports.report import ExportReport
 from eesmm_keras.exports.source import backbone_of, normalise, takes_floats
 from eesmm_keras.exports.verify import compare, comparison_batches, reference_outputs, run_export
@@ -26,7 +28,7 @@ from eesmm_keras.tasks.task import Task
 
 
 def run_pipeline(
-    model, fmt, out, *, preprocessing, features, resize, sample_images, tolerance, overwrite
+    model, fmt, out, *, preprocessing, features, resize, sample_images, tolerance, overwrite, origin
 ):
     """Trace, write, run elsewhere, compare, move into place. Arguments as `export_model`."""
     model = without_lora(model)
@@ -55,12 +57,15 @@ def run_pipeline(
             "input": metadata["input"],
             "preprocessing": metadata["preprocessing"],
         }
+        card = model_card(out.name, kind, metadata, parity, provenance_of(origin))
         inside = staged.is_dir()
         if inside:
             write_parity(staged, out.name, parity)
+            card_path(staged).write_text(card, encoding="utf-8")
         move_into_place(staged, out)
         if not inside:
             write_parity(out.parent, out.name, parity)
+            write_card(card_path(out), card)
     return ExportReport(
         path=str(out),
         format=fmt,

@@ -62,6 +62,7 @@ _BACKEND_FREE = (
     "data_statistics",
     "data_tfds",
     "evaluation_classifier",
+    "exports_cards",
     "list",
     "model_files",
     "neighbours",

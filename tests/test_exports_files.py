@@ -85,7 +85,9 @@ def test_onnx_takes_pixels_and_carries_its_metadata(
     assert parity["max_abs_diff"] == report.max_abs_diff
     assert set(report.max_abs_diff["logits"]) == {"batch_1", "batch_5"}
     assert max(report.max_abs_diff["logits"].values()) <= 1e-3
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "parity.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "model.onnx", "model.onnx.README.md", "parity.json",
+    ]  # fmt: skip
     assert report.size_bytes == out.stat().st_size
     assert "logits (batch, 3)" in str(report)
 

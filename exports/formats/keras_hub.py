@@ -17,6 +17,18 @@ class KerasHub(Format):
     uses_keras = True
     model_input = ("images", "NHWC")
     library = "keras-hub"
+    example = """
+import keras_hub
+import numpy as np
+from PIL import Image
+
+model = keras_hub.models.ImageClassifier.from_preset("PATH")
+height, width = model.preprocessor.image_converter.image_size
+image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+print(model.predict(np.array(image)[None]))  # logits
+# An encoder: keras_hub.models.Backbone.from_preset("PATH"), on what
+# keras_hub.layers.ImageConverter.from_preset("PATH") makes of the pixels.
+"""
 
     def outputs(self, graph):
         from eesmm_keras.exports.foreign import last_level

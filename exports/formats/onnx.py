@@ -16,6 +16,20 @@ class Onnx(Format):
 
     description = f"ONNX, opset {OPSET}"
     suffix = ".onnx"
+    library = "onnx"
+    example = """
+import json
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("PATH")
+facts = session.get_modelmeta().custom_metadata_map
+height, width = json.loads(facts["image_size"])
+image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+(logits,) = session.run(["logits"], {"images": np.array(image, "uint8")[None]})
+print(json.loads(facts["class_names"])[logits.argmax()])
+"""
 
     def write(self, graph, metadata, path):
         import onnx

@@ -14,6 +14,19 @@ class SavedModel(Format):
     """
 
     description = "SavedModel"
+    example = """
+import json
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+model = tf.saved_model.load("PATH")
+facts = json.loads(model.signatures["metadata"]()["json"].numpy())
+height, width = facts["image_size"]
+image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+outputs = model.signatures["serving_default"](images=tf.constant(np.array(image, "uint8")[None]))
+print(facts["class_names"][outputs["logits"].numpy().argmax()])
+"""
 
     def write(self, graph, metadata, path):
         import tensorflow as tf

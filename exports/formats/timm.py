@@ -15,6 +15,24 @@ class Timm(Format):
     extra = "timm"
     model_input = ("x", "NCHW")
     library = "timm"
+    example = """
+import json
+import timm
+import torch
+from PIL import Image
+
+config = json.load(open("PATH/config.json"))
+model = timm.create_model(
+    config["architecture"], checkpoint_path="PATH/model.safetensors", **config["model_args"]
+).eval()
+transform = timm.data.create_transform(
+    **timm.data.resolve_data_config(config["pretrained_cfg"])
+)
+image = Image.open("photo.jpg").convert("RGB")
+with torch.no_grad():
+    outputs = model(transform(image)[None])  # logits; of an encoder, the pooled vector
+print(config["label_names"][outputs.argmax(-1).item()])
+"""
 
     def outputs(self, graph):
         from eesmm_keras.exports.foreign import last_level

@@ -14,6 +14,18 @@ class Transformers(Format):
     extra = "transformers"
     model_input = ("pixel_values", "NCHW")
     library = "transformers"
+    example = """
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+processor = AutoImageProcessor.from_pretrained("PATH")
+model = AutoModelForImageClassification.from_pretrained("PATH")  # an encoder: AutoModel
+inputs = processor(Image.open("photo.jpg").convert("RGB"), return_tensors="pt")
+with torch.no_grad():
+    logits = model(**inputs).logits
+print(model.config.id2label[logits.argmax(-1).item()])
+"""
 
     def outputs(self, graph):
         from eesmm_keras.exports.foreign import Foreign, last_level
