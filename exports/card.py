@@ -131,10 +131,14 @@ def _input(metadata):
     if model["value_range"] == "normalised":
         values = f"normalised outside, `{steps['formula']}`"
     mean, std = (", ".join(f"{x:g}" for x in steps[key]) for key in ("mean", "std"))
+    order = f"{model['color_order']}, " if model["color_order"] else ""
     lines = [
-        f"`{model['name']}`: {model['dtype']} ({shape}), {model['layout']}, {model['color_order']}, "
-        f"{values}; mean {mean}; std {std}."
+        f"`{model['name']}`: {model['dtype']} ({shape}), {model['layout']}, {order}{values}; "
+        f"mean {mean}; std {std}."
     ]
+    if "raw_to_pixels" in model:
+        low, high = model["raw_low"], model["raw_high"]
+        lines.append(f"Pixels are `{model['raw_to_pixels']}`, raw_low {low}, raw_high {high}.")
     if steps["resize_in_graph"]:
         lines.append("Images of any size are resized inside.")
     return " ".join(lines)
