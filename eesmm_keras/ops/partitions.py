@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.ops import windows
+from eesmm_keras.ops.shifts import shift_map
 
 # Large enough that exp() of it is 0 in float32, small enough for float16.
 MASKED = -1e4
@@ -55,7 +56,7 @@ class WindowPartition:
         if any(pad):
             x = ops.pad(x, ((0, 0), (0, pad[0]), (0, pad[1]), (0, 0)))
         if self.shift:
-            x = ops.roll(x, (-self.shift, -self.shift), axis=(1, 2))
+            x = shift_map(x, -self.shift)
         w, channels = self.window, x.shape[-1]
         x = ops.reshape(x, (-1, self.rows // w, w, self.cols // w, w, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
@@ -68,7 +69,7 @@ class WindowPartition:
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         x = ops.reshape(x, (-1, self.rows, self.cols, channels))
         if self.shift:
-            x = ops.roll(x, (self.shift, self.shift), axis=(1, 2))
+            x = shift_map(x, self.shift)
         return x[:, : self.height, : self.width]
 
     def bias(self, table):
