@@ -25,18 +25,50 @@ from eesmm_keras.cli._types import PATH
 @click.option("--features", is_flag=True, help="The encoder alone: pooled vector and pyramid.")
 @click.option("--resize", is_flag=True, help="Take images of any size, resize inside the graph.")
 @click.option(
-    "--data", type=PATH, metavar="DATA", help="Real images to compare on. Default: two photographs."
+    "--precision", type=click.Choice(["float32", "float16"]), default="float32", show_default=True
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(["int8"]),
+    help="Matrix products in whole numbers, calibrated and judged on --data; see docs/exports.md.",
+)
+@click.option(
+    "--data",
+    type=PATH,
+    metavar="DATA",
+    help="Real images to compare on. Default: two photographs. float16 and int8 are judged on those of "
+    "its test part.",
+)
+@click.option(
+    "--calibration-images",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Images of the train part of --data from which int8 takes the ranges of activations.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    help="Points of accuracy that float16 or int8 may lose on labelled --data.",
 )
 @click.option("--data-dir", type=PATH, metavar="DIR", help="Where TFDS data sets lie.")
 @source_options
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
-def command(weights, fmt, out, no_preprocessing, features, resize, data, overwrite, **options):
+def command(
+    weights, fmt, out, no_preprocessing, features, resize, precision, quantize, data,
+    calibration_images, max_drop, overwrite, **options,
+):  # fmt: skip
     """Export to a file that needs neither Keras nor this package, and prove that it is right.
 
     The file is run in a clean process and compared with Keras on batches of 1 and 5; the largest
-    difference goes to parity.json. Above 1e-3 on logits the command fails. README.md, the model card,
-    says where the model came from and how it is used; eesmm push takes both along.
+    difference goes to parity.json. Above 1e-3 on logits the command fails. Files of a lower precision
+    are judged by what they answer. README.md, the model card, says where the model came from and how
+    it is used; eesmm push takes both along.
     """  # fmt: skip
+    if quantize and precision != "float32":
+        raise click.UsageError("Give --precision or --quantize, not both.")
     # Weights are the same on all backends, and exporting works on this one.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from eesmm_keras.quiet import load_backend
@@ -45,11 +77,20 @@ def command(weights, fmt, out, no_preprocessing, features, resize, data, overwri
     from eesmm_keras.exports import export_model
     from eesmm_keras.training.weights import as_keras_file
 
+    precision, where = quantize or precision, where_from(options)
     with as_keras_file(weights, say=click.echo) as path:
-        samples = _samples(path, data, where_from(options)) if data else None
+        reduction = None
+        if precision != "float32":
+            from eesmm_keras.exports.proof_images import reduction_of
+
+            reduction = reduction_of(
+                path, data, precision, features=features, calibration=calibration_images,
+                max_drop=max_drop, **where,
+            )  # fmt: skip
+        samples = _samples(path, data, where) if data else None
         report = export_model(
             path, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
-            sample_images=samples, overwrite=overwrite, origin=weights,
+            sample_images=samples, overwrite=overwrite, origin=weights, reduction=reduction,
         )  # fmt: skip
     click.echo(str(report))
 

@@ -6,6 +6,7 @@
 
 from eesmm_keras.exports.errors import ExportError
 from eesmm_keras.exports.export import export_model
+from eesmm_keras.exports.reduction import Reduction
 from eesmm_keras.exports.report import ExportReport
 
-__all__ = ["ExportError", "ExportReport", "export_model"]
+__all__ = ["ExportError", "ExportReport", "Reduction", "export_model"]

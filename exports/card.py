@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from eesmm_keras._version import __version__
+from eesmm_keras.exports.report import reduction_lines
 
 # Whoever edits a card takes this line out, and the card stays as it is.
 MARK = "<!-- Written by `eesmm export`, which replaces a file that has this line. -->"
@@ -159,15 +160,23 @@ def _outputs(metadata):
 def _parity(parity):
     rows = [
         f"| {name} | {batch.replace('batch_', '').replace('_', ' ')} | {found:.2e} | "
-        f"{parity['limits'][name]:.0e} |"
+        f"{_limit(parity['limits'][name])} |"
         for name, batches in parity["max_abs_diff"].items()
         for batch, found in batches.items()
     ]
     head = "| output | images | largest difference | allowed |\n|---|---|---|---|"
     return (
         "The file was run by its own runtime, in a process of its own, on the same images as the Keras "
-        f"model (parity.json):\n\n{head}\n" + "\n".join(rows)
+        f"model (parity.json):\n\n{head}\n" + "\n".join(rows) + _precision(parity)
     )
+
+
+def _limit(number):
+    return "judged by its answers" if number is None else f"{number:.0e}"
+
+
+def _precision(parity):
+    return "".join(f"\n\n{line[:1].upper()}{line[1:]}." for line in reduction_lines(parity))
 
 
 def _use(name, kind):

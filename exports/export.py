@@ -22,6 +22,7 @@ def export_model(
     tolerance=1e-3,
     overwrite=False,
     origin=None,
+    reduction=None,
 ):
     """Write a fine-tuned model or a backbone to a file that needs neither Keras nor this package.
 
@@ -48,6 +49,8 @@ def export_model(
         overwrite: replace an earlier export under the same name.
         origin: for the model card, where `source` came from: a run, a `.keras` file or public weights;
             default: `source`, where it is a path.
+        reduction: `Reduction` to float16 or int8, or None: float32. It says on which images the
+            smaller file is judged; see docs/exports.md.
 
     Returns:
         An `ExportReport`.
@@ -63,6 +66,7 @@ def export_model(
         "tolerance": tolerance,
         "overwrite": overwrite,
         "origin": origin if origin is None else str(origin),
+        "reduction": reduction,
     }
     if origin is None and isinstance(source, str | os.PathLike):
         options["origin"] = str(source)
@@ -70,7 +74,7 @@ def export_model(
     return _export(source, fmt, Path(out), sample_images=sample_images, **options)
 
 
-def _check(fmt, out, *, preprocessing, resize, tolerance, overwrite, **_):
+def _check(fmt, out, *, preprocessing, resize, tolerance, overwrite, reduction, **_):
     try:
         kind = FORMATS.get(fmt)()
     except UserError as error:
@@ -88,6 +92,8 @@ def _check(fmt, out, *, preprocessing, resize, tolerance, overwrite, **_):
         )
     if not tolerance > 0:
         raise ExportError(f"Expected a positive `tolerance`, received: {tolerance!r}")
+    if reduction is not None:
+        reduction.check(fmt, kind)
     check_destination(out, kind, overwrite)
 
 

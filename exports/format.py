@@ -23,6 +23,8 @@ class Format:
             `resize` say. Or `(name, layout)` of what the exported model takes, for a format whose
             library fixes that: float32 that is normalised outside, in "NCHW" or "NHWC". Then neither
             choice is there, and `run` normalises the pixels that it gets, as the export says.
+        precisions: those that it can be written in: "float32", and any of "float16" and "int8", which
+            `write_smaller` writes.
         library: what the Hugging Face hub calls the library that opens the file, for the model card;
             None: it has no name there.
         example: Python that loads an export, `PATH`, and computes with it; for the card and the docs.
@@ -34,6 +36,7 @@ class Format:
     extra = ""
     uses_keras = False
     model_input = None
+    precisions = ("float32",)
     library = None
     example = ""
 
@@ -55,8 +58,36 @@ class Format:
         """
         raise NotImplementedError
 
+    def write_smaller(self, graph, metadata, path, precision, images):
+        """Write a model in a lower precision than float32. Runs where `write` does.
+
+        Args:
+            graph, metadata, path: see `write`.
+            precision: one of `precisions`.
+            images: array `(N, H, W, C)` of what `graph.function` takes, from which the ranges of
+                activations are known; None where nobody gave any, never with "int8".
+
+        Raises:
+            UserError: the format cannot hold this model in that precision.
+        """
+        raise NotImplementedError
+
+    def open(self, path):
+        """A function that computes with the format's own runtime alone. Runs in the clean process.
+
+        Args:
+            path: str, what `write` wrote.
+
+        Returns:
+            function of an array as in `run`, which returns {output: float32 array}.
+        """
+        raise NotImplementedError
+
     def run(self, path, batches):
         """Compute an export's outputs with the format's own runtime alone. Runs in the clean process.
+
+        Here: with what `open` gives. A format of more than one precision must define `open`, by which
+        the time of an image is measured.
 
         Args:
             path: str, what `write` wrote.
@@ -66,7 +97,8 @@ class Format:
         Returns:
             {name: {output: float32 array}}, the outputs by the names that `outputs` gave.
         """
-        raise NotImplementedError
+        compute = self.open(path)
+        return {name: compute(images) for name, images in batches.items()}
 
     def owns(self, path):
         """Whether what lies at `path` (a `Path`, it exists) is plainly an export of this format.

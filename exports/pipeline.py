@@ -16,6 +16,7 @@ from eesmm_keras.exports.destination import (
 from eesmm_keras.exports.errors import ExportError
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph
+from eesmm_keras.exports.judging import prove
 from eesmm_keras.exports.metadata import describe
 from eesmm_keras.exports.provenance import provenance_of
 from eesmm_keras.exports.report import ExportReport
@@ -28,8 +29,9 @@ from eesmm_keras.tasks.task import Task
 
 
 def run_pipeline(
-    model, fmt, out, *, preprocessing, features, resize, sample_images, tolerance, overwrite, origin
-):
+    model, fmt, out, *, preprocessing, features, resize, sample_images, tolerance, overwrite,
+    origin, reduction=None,
+):  # fmt: skip
     """Trace, write, run elsewhere, compare, move into place. Arguments as `export_model`."""
     model = without_lora(model)
     kind, backbone = FORMATS.get(fmt)(), backbone_of(model)
@@ -38,6 +40,10 @@ def run_pipeline(
     batches = comparison_batches(
         sample_images, backbone.image_shape, resize, takes_floats(backbone)
     )
+
+    def feed(images):
+        return images if preprocessing else normalise(images, backbone)
+
     # On the CPU even where there is a GPU: its TF32 products are not float32.
     with staging(out) as staged, quiet(), tf.device("/CPU:0"):
         graph = build_graph(network, preprocessing=preprocessing, features=features, resize=resize)
@@ -45,27 +51,30 @@ def run_pipeline(
             names = kind.outputs(graph)
         graph = replace(graph, outputs={name: graph.outputs[name] for name in names})
         metadata = describe(model, graph, kind, preprocessing=preprocessing, resize=resize)
-        _write(kind, graph, metadata, staged)
-        fed = {k: x if preprocessing else normalise(x, backbone) for k, x in batches.items()}
-        found = run_export(kind, staged, fed)
+        whole = staged.with_name(f"float32{kind.suffix}") if reduction else staged
+        _write(kind.write, graph, metadata, whole)
+        fed = {k: feed(x) for k, x in batches.items()}
         expected = reference_outputs(network, batches, features, graph.outputs)
-        differences, limits = compare(expected, found, tolerance, scaled=features)
+        differences, limits = compare(
+            expected, run_export(kind, whole, fed), tolerance, scaled=features
+        )
+        facts = None
+        if reduction:
+            metadata = {**metadata, "precision": reduction.precision}
+            _write_smaller(kind, graph, metadata, staged, reduction, feed)
+            differences, limits, facts = prove(
+                kind, (staged, whole), reduction, None if features else model, fed, expected, feed
+            )
         parity = {
             "format": fmt,
             "max_abs_diff": differences,
             "limits": limits,
             "input": metadata["input"],
             "preprocessing": metadata["preprocessing"],
+            **(facts or {}),
         }
         card = model_card(out.name, kind, metadata, parity, provenance_of(origin))
-        inside = staged.is_dir()
-        if inside:
-            write_parity(staged, out.name, parity)
-            card_path(staged).write_text(card, encoding="utf-8")
-        move_into_place(staged, out)
-        if not inside:
-            write_parity(out.parent, out.name, parity)
-            write_card(card_path(out), card)
+        _put(staged, out, parity, card)
     return ExportReport(
         path=str(out),
         format=fmt,
@@ -74,7 +83,25 @@ def run_pipeline(
         max_abs_diff=differences,
         limits=limits,
         description=kind.description,
+        reduction=facts,
     )
+
+
+def _put(staged, out, parity, card):
+    """Give the export its name, with what is told of it inside its folder or beside its file."""
+    inside = staged.is_dir()
+    if inside:
+        write_parity(staged, out.name, parity)
+        card_path(staged).write_text(card, encoding="utf-8")
+    move_into_place(staged, out)
+    if not inside:
+        write_parity(out.parent, out.name, parity)
+        write_card(card_path(out), card)
+
+
+def _write_smaller(kind, graph, metadata, path, reduction, feed):
+    images = None if reduction.calibration is None else feed(reduction.calibration)
+    _write(kind.write_smaller, graph, metadata, path, reduction.precision, images)
 
 
 @contextlib.contextmanager
@@ -90,8 +117,8 @@ def _format_errors():
         ) from error
 
 
-def _write(kind, graph, metadata, path):
+def _write(write, graph, metadata, path, *others):
     with _format_errors():
-        kind.write(graph, metadata, path)
+        write(graph, metadata, path, *others)
     if not path.exists():
-        raise ExportError(f"{type(kind).__name__}.write wrote nothing to {path.name}.")
+        raise ExportError(f"{write.__qualname__} wrote nothing to {path.name}.")

@@ -98,37 +98,55 @@ def run_export(fmt, path, batches):
     Raises:
         ExportError: the file does not load or run there.
     """
+    results = {batch: {} for batch in batches}
+    for key, array in _in_clean_process(fmt, batches, path).items():
+        batch, name = key.split("/", 1)
+        results[batch][name] = array
+    return results
+
+
+def latency_ratio(fmt, path, reference, batch):
+    """Median time of a batch through an export over that of another export; they take turns.
+
+    Args:
+        fmt: `Format` of both, which defines `open`. path, reference: of the two exports.
+        batch: array in the form that both take.
+    """
+    seconds = _in_clean_process(fmt, {"batch": batch}, path, reference)["batch"]
+    mine, other = np.median(seconds, axis=0)
+    return float(mine / other)
+
+
+def _in_clean_process(fmt, batches, *exports):
+    """{name: array} that `_clean_run.py` writes."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
         np.savez(inputs, **batches)
         code = [contract.__file__, inspect.getfile(type(fmt)), type(fmt).__name__]
-        command = [sys.executable, _SCRIPT, *code, path, inputs, outputs]
+        command = [sys.executable, _SCRIPT, *code, inputs, outputs, *exports]
         done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
         if done.returncode:
             raise ExportError(f"The exported file does not run by itself: {last_lines(done)}")
-        results = {batch: {} for batch in batches}
         with np.load(outputs) as arrays:
-            for key in arrays:
-                batch, name = key.split("/", 1)
-                results[batch][name] = arrays[key]
-    return results
+            return dict(arrays)
 
 
 def compare(expected, found, tolerance, scaled=False):
     """Largest absolute differences and what is allowed, both by output.
 
     The tolerance is absolute for the outputs of a task. Feature maps carry no fixed scale, so theirs
-    is `scaled`: it grows with their largest magnitude where that exceeds one.
+    is `scaled`: it grows with their largest magnitude where that exceeds one. `tolerance` None allows
+    any difference between finite numbers; a limit is then None.
 
     Returns:
-        `(differences, limits)`: {output: {batch: float}} and {output: float}.
+        `(differences, limits)`: {output: {batch: float}} and {output: float or None}.
 
     Raises:
         ExportError: an output is missing, of another shape, not finite, or over its limit.
     """
     names = list(next(iter(expected.values())))
     differences = {name: {} for name in names}
-    limits = {name: tolerance for name in names}
+    limits = {name: np.finfo("float32").max if tolerance is None else tolerance for name in names}
     for batch, outputs in expected.items():
         if {k: v.shape for k, v in outputs.items()} != {
             k: v.shape for k, v in found[batch].items()
@@ -136,7 +154,7 @@ def compare(expected, found, tolerance, scaled=False):
             raise ExportError(f"The exported file returns other outputs than Keras for {batch}.")
         for name, value in outputs.items():
             differences[name][batch] = float(np.abs(found[batch][name] - value).max())
-            if scaled:
+            if scaled and tolerance is not None:
                 limits[name] = max(limits[name], tolerance * float(np.abs(value).max()))
     over = {
         name: worst
@@ -147,4 +165,4 @@ def compare(expected, found, tolerance, scaled=False):
     if over:
         figures = ", ".join(f"{k} by {v:.3g} (allowed {limits[k]:.3g})" for k, v in over.items())
         raise ExportError(f"The exported file differs from Keras: {figures}. Nothing was kept.")
-    return differences, limits
+    return differences, dict.fromkeys(names) if tolerance is None else limits

@@ -85,7 +85,7 @@ _NOT_ON_JAX = (
     "plugins_models",
 )
 # What one backend made is compared bit for bit with what it makes now; exports run on TensorFlow.
-_ONLY_TENSORFLOW = ("golden", "exports_formats", "exports_foreign")
+_ONLY_TENSORFLOW = ("golden", "exports_formats", "exports_foreign", "exports_precision")
 _elsewhere = {
     "tensorflow": (),
     "torch": _BACKEND_FREE + _ONLY_TENSORFLOW,

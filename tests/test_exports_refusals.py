@@ -16,7 +16,7 @@ from eesmm_keras.exports.verify import compare, comparison_batches
 @pytest.mark.parametrize(
     ("fmt", "name", "message"),
     [
-        ("tflite", "model", "Unknown format 'tflite'.*Known: .*onnx, savedmodel"),
+        ("tflite", "model", "Unknown format 'tflite'.*Known: .*onnx, .*savedmodel"),
         ("onnx", "model", "ends in `.onnx`"),
         ("onnx", "missing/model.onnx", "does not exist"),
         ("savedmodel", "file/model", "does not exist"),

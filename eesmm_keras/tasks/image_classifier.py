@@ -114,6 +114,13 @@ class ImageClassifier(Task):
         names = self.class_names or tuple(map(str, range(self.num_classes)))
         return ClassifierFindings.of(names, batches)
 
+    def points(self, outputs, labels):
+        """Top-1 accuracy in percent."""
+        return "accuracy", 100 * float((self.answers(outputs) == labels).mean())
+
+    def answers(self, outputs):
+        return outputs["logits"].argmax(-1)
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -92,6 +92,23 @@ class Task(GuardedModel):
         """
         return Findings(self.score(batches))
 
+    def points(self, outputs, labels):
+        """A score in points of a hundred, more is better, by which an export of a lower precision is
+        judged; None where there is no such score.
+
+        Args:
+            outputs: {name: array `(N, ...)`} by the names of `output_descriptions`.
+            labels: class numbers `(N,)`.
+
+        Returns:
+            `(what it is called, number)` or None.
+        """
+        return None
+
+    def answers(self, outputs):
+        """Class numbers `(N,)` that outputs (see `points`) stand for; None where they are none."""
+        return None
+
     # === What all tasks share ===
 
     def check_source(self, source):
