@@ -11,6 +11,7 @@ from eesmm_keras.names import unknown_name
 FAMILIES = {
     "tasks": "eesmm_keras.tasks:TASKS",
     "sources": "eesmm_keras.data.formats:SOURCES",
+    "files": "eesmm_keras.data.files:FILES",
     "formats": "eesmm_keras.exports.formats:FORMATS",
     "probes": "eesmm_keras.evaluation.probes:PROBES",
 }

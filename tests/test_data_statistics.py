@@ -126,3 +126,9 @@ def test_no_image_that_can_be_measured_is_an_error(tmp_path):
     np.save(tmp_path / "a.npy", np.full((4, 4), np.nan, np.float32))
     with pytest.raises(DataError, match="not finite"):
         inputs(tmp_path)
+
+
+def test_bad_images_are_left_out_of_the_measure(scenes):
+    folder, _ = scenes
+    np.save(folder / "5.npy", np.full((4, 4, 3), 65535, np.uint16))
+    assert measure(open_source(folder)).images == 7

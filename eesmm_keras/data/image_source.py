@@ -236,9 +236,10 @@ def plain_failures(*sources):
 
 def all_bad(name, bad):
     """The DataError for a source of which nothing is left."""
-    shown = "; ".join(f"{what}: {why}" for what, why in bad[:3])
-    more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+    first = {why: what for what, why in reversed(bad)}  # of each reason
+    shown = "; ".join(f"{what}: {why}" for why, what in list(first.items())[:-4:-1])
+    more = "; and so on" if len(bad) > min(3, len(first)) else ""
     return DataError(
         f"None of the {len(bad)} images of '{name}' can be read. {shown}{more}. "
-        "Expected files of a known format that open in an image viewer: docs/data.md."
+        "docs/data.md tells what is read, and how."
     )

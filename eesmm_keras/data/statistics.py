@@ -137,8 +137,8 @@ def measure(source, images=_IMAGES, ends="range"):
     raw.load_good(0)
     parts, dtypes = [], set()
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda i: _look(raw, int(i), each), chosen)
-        for part in track(found, len(chosen), "measuring pixels"):
+        found = pool.map(lambda i: ([i], _look(raw, int(i), each)), chosen)
+        for _, part in track(found, len(chosen), "measuring pixels"):
             if part is not None:
                 parts.append(part[:3])
                 dtypes.add(part[3])

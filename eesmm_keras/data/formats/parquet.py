@@ -126,11 +126,12 @@ def _unpack(spec, files, folder):
         with whole_file(folder / "images.bin") as images:
             opened = [_open(spec, path) for path in files]
             rows = sum(file.metadata.num_rows for file, *_ in opened)
-            for data, label in track(_rows(opened), rows, "unpacking images"):
-                images.write(data)
-                total += len(data)
-                ends.append(total)
-                labels.append(label)
+            for pieces, numbers in track(_rows(opened), rows, "unpacking images"):
+                images.write(b"".join(pieces))
+                for data in pieces:
+                    total += len(data)
+                    ends.append(total)
+                labels += numbers
         np.save(folder / "ends.npy", np.array(ends, np.int64))
         names = _class_names(opened[0], labels)
         if names is not None:
@@ -179,9 +180,8 @@ def _rows(opened):
         for batch in file.iter_batches(_ROWS, columns=columns):
             values = batch.column(0).to_pylist()
             numbers = batch.column(1).to_pylist() if label else [None] * len(values)
-            for value, number in zip(values, numbers, strict=True):
-                data = value.get("bytes") if isinstance(value, dict) else value
-                yield data or b"", number
+            found = (v.get("bytes") if isinstance(v, dict) else v for v in values)
+            yield [data or b"" for data in found], numbers
 
 
 def _class_names(first, labels):

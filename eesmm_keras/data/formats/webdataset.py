@@ -66,9 +66,8 @@ class Members(Sequence):
 
     def __init__(self, shards):
         self._shards = [str(shard) for shard in shards]
-        found = [
-            _contents(shard) for shard in track(self._shards, len(shards), "looking at shards")
-        ]
+        looked = (([shard], _contents(shard)) for shard in self._shards)
+        found = [part for _, part in track(looked, len(shards), "looking at shards")]
         counts = [len(part["ends"]) for part in found]
         names = [name for part in found for name in _names(part)]
         keys = [name.replace("/", "\0") for name in names]
@@ -197,7 +196,8 @@ def _look(shard):
             if name.lower().endswith(endings):
                 images.append((name, key, member.offset_data, member.size))
             elif name.endswith(".cls"):
-                classes[key] = _class(tar.extractfile(member).read(32), name, shard)
+                tar.fileobj.seek(member.offset_data)
+                classes[key] = _class(tar.fileobj.read(min(member.size, 32)), name, shard)
             tar.members = []  # or it would keep them all
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(_BLOCK) != bytes(_BLOCK):

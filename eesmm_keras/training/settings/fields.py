@@ -26,7 +26,7 @@ from eesmm_keras.training.settings.kinds import (
 
 _DATA = (
     "digits (bundled with scikit-learn), a folder of class folders (with or without train/ val/ "
-    "test/), a flat folder of images, or tfds:NAME[:SPLIT]."
+    "test/), a flat folder of images, tfds:NAME[:SPLIT], wds:SHARDS or parquet:FILES."
 )
 
 

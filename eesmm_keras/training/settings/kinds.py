@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import LARGEST as LARGEST_SIDE
 from eesmm_keras.image_size import plain_size
+from eesmm_keras.names import shortened
 
 LARGEST = 2**31 - 1
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
@@ -211,7 +212,7 @@ def _to_bands(value):
     bands = [_to_whole(band) for band in value] if isinstance(value, list | tuple) else [value]
     if not bands or any(type(band) is not int or band < 1 for band in bands):
         raise UserError(
-            f"bands takes whole numbers from 1, such as 4,3,2; got {str(value)[:60]!r}."
+            f"bands takes whole numbers from 1, such as 4,3,2; got {shortened(value, 60)}."
         )
     return bands
 
