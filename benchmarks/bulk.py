@@ -10,7 +10,6 @@ to that: constant memory means that neither grows with the bytes of the data.
 import argparse
 import io
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -96,10 +95,10 @@ def make_arrayrecord(folder, count):
 KINDS = {"tar shards": make_tars, "Parquet": make_parquet, "TFDS, ArrayRecord": make_arrayrecord}
 
 
-def memory():
-    """MiB that this process holds."""
+def memory(what="VmRSS"):
+    """MiB that this process holds; "VmHWM": held at most, without what its parent held."""
     with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+        return next(int(line.split()[1]) for line in status if line.startswith(what)) / 1024
 
 
 def measure(spec, where):
@@ -111,7 +110,7 @@ def measure(spec, where):
     before, begin = memory(), time.perf_counter()
     source = open_source(spec, labelled=True, **where)
     seconds, held = time.perf_counter() - begin, memory() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    peak = memory("VmHWM") - before
     chosen = np.random.default_rng(0).integers(0, len(source), _READS).tolist()
     begin = time.thread_time()
     for i in chosen:
