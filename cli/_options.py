@@ -80,7 +80,11 @@ def settings_from(kind, recipe, assignments, **options):
     from eesmm_keras.quiet import load_backend
 
     load_backend()
+    given = {key: value for key, value in options.items() if value is not None}
+    if kind == "pretrain":
+        from eesmm_keras.training.automatic import resolve_automatically
+
+        return resolve_automatically(recipe, assignments, given, say=click.echo)
     from eesmm_keras.training.settings import resolve
 
-    given = {key: value for key, value in options.items() if value is not None}
     return resolve(kind, recipe, assignments, given)

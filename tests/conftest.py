@@ -41,6 +41,7 @@ if keras.backend.backend() == "jax":
 _BACKEND_FREE = (
     "answers",
     "architecture",
+    "automatic",
     "batch_plan",
     "child_process",
     "cli_boundary",

@@ -3,7 +3,8 @@
 The batch is always the global one, of all devices of all hosts. Each device gets a contiguous part of
 its rows, and what is drawn at random does not depend on the number of devices (`parallel`).
 
-The module of a backend's name has `start(kind, count, cluster, stack)`, which gives its `Devices`.
+The module of a backend's name has `start(kind, count, cluster, stack)`, which gives its `Devices`, and
+`has_accelerator()`.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import keras
 from eesmm_keras.training.cluster import find_cluster
 from eesmm_keras.training.devices.base import Devices, parse_devices
 
-__all__ = ["Devices", "parse_devices", "use_devices"]
+__all__ = ["Devices", "has_accelerator", "parse_devices", "use_devices"]
 
 
 @contextlib.contextmanager
@@ -39,12 +40,23 @@ def use_devices(settings):
     kind, count = parse_devices(settings.devices, settings.gpus)
     cluster = find_cluster(settings.coordinator, settings.num_hosts, settings.host_index)
     with contextlib.ExitStack() as stack:
-        backend = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
-        devices = backend.start(kind, count, cluster, stack)
+        devices = _backend().start(kind, count, cluster, stack)
         devices.out = devices.own_out = settings.out
         if cluster and not cluster.is_chief:
             devices.own_out = stack.enter_context(_silent())
         yield devices
+
+
+def has_accelerator(settings):
+    """Whether a run on the devices of these settings has GPUs or TPUs, before they are set up."""
+    if settings.devices:
+        return parse_devices(settings.devices, settings.gpus)[0] != "cpu"
+    # Asking would set up a JAX that is alone: hosts that train together have some.
+    return bool(settings.gpus or settings.coordinator) or _backend().has_accelerator()
+
+
+def _backend():
+    return importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 
 
 @contextlib.contextmanager

@@ -58,3 +58,8 @@ def _jax_devices(kind, count):
     if kind == "gpu":
         check_visible(count, min(len(some) for some in local))
     return [f"{d.platform}:{d.id}" for some in local for d in some[:count]]
+
+
+def has_accelerator():
+    """Whether there is a GPU or TPU. JAX is set up by asking."""
+    return jax.default_backend() != "cpu"

@@ -107,3 +107,8 @@ def _multi_worker(cluster):
         rpc_layer="grpc",
     )
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+def has_accelerator():
+    """Whether there is a GPU or TPU."""
+    return any(device.device_type in ("GPU", "TPU") for device in tf.config.list_physical_devices())

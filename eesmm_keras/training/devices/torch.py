@@ -20,3 +20,8 @@ def start(kind, count, cluster, stack):
             "KERAS_BACKEND=tensorflow or jax. (PyTorch's DistributedDataParallel is not supported.)"
         )
     return Devices()
+
+
+def has_accelerator():
+    """Whether there is a GPU."""
+    return torch.cuda.is_available()

@@ -153,6 +153,9 @@ class PretrainSettings(Schedule):
         "Start from weights, the decoder's too where the method is the same: docs/weights.md.",
         option="RUN|FILE|hf://...",
     )
+    automatic: bool = setting(
+        False, "Whether encoder, rate, epochs and so on were chosen for the data; a run's record."
+    )
     pictures_every: Count = setting(10, "Epochs between two pictures.")
     probe_data: Path | None = setting(
         None, "Labelled images: the accuracy of frozen features while training.", option="DATA"

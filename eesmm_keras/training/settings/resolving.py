@@ -11,7 +11,7 @@ KINDS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
 _NOT_METHOD_ARGUMENTS = {"self", "backbone", "seed", "kwargs"}
 
 
-def resolve(kind, recipe=None, assignments=(), options=None):
+def resolve(kind, recipe=None, assignments=(), options=None, base=None):
     """Settings of a run from all that a user said; later sources win.
 
     Args:
@@ -19,6 +19,7 @@ def resolve(kind, recipe=None, assignments=(), options=None):
         recipe: name or file, see `read_recipe`.
         assignments: strings `key=value`, the value in YAML; of two for one key the later one counts.
         options: dict of explicit options.
+        base: dict of settings in the place of the defaults, below the recipe.
 
     Returns:
         `PretrainSettings` or `FinetuneSettings`.
@@ -26,7 +27,7 @@ def resolve(kind, recipe=None, assignments=(), options=None):
     Raises:
         UserError: an unknown key (the nearest known one is named), or a value of the wrong kind.
     """
-    values = {}
+    values = _flat(base or {})
     if recipe:
         content, _ = read_recipe(recipe)
         task = content.pop("task", kind)

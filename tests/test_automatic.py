@@ -1,0 +1,134 @@
+"""What pre-training chooses where only the data are named: sane, told, and kept when a run goes on."""
+
+import numpy as np
+import pytest
+import yaml
+
+from conftest import random_images
+from eesmm_keras import methods
+from eesmm_keras.backbones import from_preset
+from eesmm_keras.data.image_source import ImageSource
+from eesmm_keras.errors import UserError
+from eesmm_keras.training import automatic
+from eesmm_keras.training.settings import resolve
+
+
+def source(count, side):
+    picture = np.zeros((side, side + 8, 3), np.uint8)
+    return ImageSource("made", [picture] * count)
+
+
+def chosen(count, side, accelerated=False, **said):
+    return automatic.choose(source(count, side), resolve("pretrain", options=said), accelerated)
+
+
+@pytest.mark.parametrize(
+    ("side", "accelerated", "encoder", "size"),
+    [
+        (28, False, "swin_mini_32", 32),
+        (64, False, "swin_proxy_64", 64),
+        (600, False, "swin_proxy_64", 64),
+        (600, True, "swin_tiny_224", 224),
+        (64, True, "swin_proxy_64", 64),
+    ],
+)
+def test_the_encoder_fits_images_and_machine(side, accelerated, encoder, size):
+    settings, why = chosen(1000, side, accelerated)
+    assert settings["backbone"] == encoder
+    assert settings["image_size"] == size
+    assert why.startswith(f"1000 images, {side} pixels")
+    # It is what a run can be made of.
+    resolve("pretrain", options=settings)
+
+
+@pytest.mark.parametrize("count", [1, 1000, 50_000, 10**7])
+def test_epochs_use_the_budget_within_bounds(count):
+    epochs = chosen(count, 64)[0]["epochs"]
+    assert 10 <= epochs <= 800
+    if count in (1000, 50_000):
+        images = epochs * count
+        assert 0.9 < images * automatic.MACS["swin_proxy_64"] / 5e12 < 1.3
+
+
+@pytest.mark.parametrize("name", sorted(automatic.MACS))
+def test_costs_are_those_of_the_models(name):
+    settings = chosen(1000, {"swin_mini_32": 28, "swin_proxy_64": 64}.get(name, 300), True)[0]
+    assert settings["backbone"] == name
+    known = ("mask_ratio", "decoder_dim", "decoder_num_heads")
+    arguments = {key: settings[key] for key in known if key in settings}
+    model = methods.get("eesmm")(from_preset(name), seed=0, mask_bank_size=1, **arguments)
+    assert model.macs() == pytest.approx(automatic.MACS[name], rel=0.02)
+
+
+def test_a_method_gets_only_arguments_that_it_has():
+    settings = chosen(100, 28, method="simmim")[0]
+    assert "decoder_dim" not in settings
+    resolve("pretrain", options={**settings, "method": "simmim"})
+
+
+@pytest.fixture
+def photos(tmp_path):
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, image in enumerate(random_images(8)):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
+def resolved(photos, out, *assignments, recipe=None, **options):
+    said = []
+    options = {"data": str(photos), "out": str(out), **options}
+    settings = automatic.resolve_automatically(recipe, assignments, options, said.append)
+    return settings, said
+
+
+def test_what_the_user_says_stands(photos, tmp_path):
+    settings, said = resolved(photos, tmp_path / "run", "mask_ratio=0.6", epochs=3)
+    assert (settings.backbone, settings.epochs) == ("swin_mini_32", 3)
+    assert settings.method_args["mask_ratio"] == 0.6
+    assert settings.learning_rate == 8e-3
+    assert settings.automatic
+    (line,) = said
+    assert "encoder swin_mini_32, 32 pixels" in line
+    assert "3 epochs" in line
+
+
+@pytest.mark.parametrize("said", [{"backbone": "swin_mini_64"}, {"recipe": "digits_pretrain"}])
+def test_an_encoder_or_a_recipe_leaves_the_defaults(photos, tmp_path, said):
+    settings, lines = resolved(photos, tmp_path / "run", **said)
+    assert not lines
+    assert not settings.automatic
+    assert settings == resolve("pretrain", said.pop("recipe", None), options={
+        "data": str(photos), "out": str(tmp_path / "run"), **said
+    })  # fmt: skip
+
+
+def test_a_run_keeps_what_was_chosen_for_it(photos, tmp_path):
+    out = tmp_path / "run"
+    first, _ = resolved(photos, out)
+    out.mkdir()
+    content = {
+        "task": "pretrain", "backend": "tensorflow", "settings": {**first.model_dump(), "epochs": 77},
+        "derived": {"batch_size": 8, "steps_per_epoch": 1},
+    }  # fmt: skip
+    content["settings"] = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in content["settings"].items()
+    }
+    (out / "config.yaml").write_text(yaml.safe_dump(content))
+    again, said = resolved(photos, out)
+    assert again.epochs == 77
+    assert not said
+    # A run of an earlier release was begun with the defaults of that time.
+    del content["settings"]["automatic"]
+    (out / "config.yaml").write_text(yaml.safe_dump(content))
+    again, said = resolved(photos, out)
+    assert (again.automatic, again.backbone, again.epochs) == (False, None, 100)
+    assert not said
+
+
+def test_bad_data_are_told_of_as_ever(tmp_path):
+    with pytest.raises(UserError, match="nowhere"):
+        resolved(tmp_path / "nowhere", tmp_path / "run")
