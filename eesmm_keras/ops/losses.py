@@ -116,3 +116,22 @@ def best_assignment(prediction, sources, hidden, kind="mse"):
     orders = ops.convert_to_tensor(orders.astype("int32"))
     order = ops.take(orders, ops.argmin(total, axis=1), axis=0)
     return ops.take_along_axis(prediction, order[:, :, None, None], axis=1)
+
+
+def contrast(first, second, temperature):
+    """How well two views of an image are told from the views of others (NT-Xent, SimCLR Eq. 1).
+
+    Args:
+        first, second: `(P, B, D)`, unit vectors of the two views; images are compared within each of
+            the P parts.
+        temperature: what the cosines are divided by.
+
+    Returns:
+        scalar, mean over all views: log of the sum over all other views, less the own other view.
+    """
+    views = ops.concatenate([first, second], axis=1)
+    alike = ops.matmul(views, ops.transpose(views, (0, 2, 1))) / temperature
+    # No view is compared with itself.
+    alike = alike - 1e9 * ops.eye(ops.shape(alike)[1], dtype=alike.dtype)
+    own = ops.sum(first * second, axis=-1) / temperature
+    return ops.mean(ops.logsumexp(alike, axis=-1)) - ops.mean(own)

@@ -1,0 +1,117 @@
+import keras
+from keras import ops
+
+from eesmm_keras.checks import MAX_WIDTH, check_number, check_whole
+from eesmm_keras.decoders.transformer import TransformerDecoder
+from eesmm_keras.layers.masking.bank import MaskBank
+from eesmm_keras.layers.mlp_projector import MLPProjector
+from eesmm_keras.methods.hidden_pixels import HiddenPixels
+from eesmm_keras.methods.method import BatchRule
+from eesmm_keras.ops import losses
+from eesmm_keras.ops.crops import crop_macs, random_crops
+from eesmm_keras.ops.patches import take_units
+from eesmm_keras.parallel import device_parts
+
+# Width of the vectors that are compared (SimCLR).
+_COMPARED = 128
+
+
+@keras.saving.register_keras_serializable(package="eesmm_keras")
+class ContrastiveMIM(HiddenPixels):
+    """Masked image modelling and contrast in one step, on visible tokens only.
+
+    Every image gives two random crops. Each is masked, with masks whose visible units differ; the
+    encoder sees the visible units only; a light decoder rebuilds the hidden pixels of each crop
+    (as `GreenMIM`), and the mean of the visible tokens, projected, must be closer to that of the
+    image's other crop than to those of other images. After CAN (Mishra et al., 2022), without its noise
+    prediction, and with the crops made inside the step from the images that come. Colours are not
+    changed: at the budgets tried that hurt (docs/evidence.md).
+
+    Images are compared within a batch, on several devices within each device's part of it: the loss
+    depends on the number of devices, and larger batches make a harder comparison.
+
+    Args:
+        backbone: encoder with `encode_visible`, for example `SwinBackbone`.
+        mask_ratio: share of mask units that is hidden in each crop, rounded up to whole units.
+        smallest_crop: share of the area that a crop takes at least, in (0, 1].
+        temperature: of the contrast, above 0.
+        contrast_weight: weight of the contrast beside the error on pixels; 0 turns it off.
+        projector_dim: width of the projector's layers, see `MLPProjector`.
+        norm_pixels: normalise each target unit by its own mean and standard deviation.
+        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        loss: "mse" or "l1", over hidden units.
+        mask_bank_size: number of masks drawn ahead, see `MaskBank`.
+        seed: int; None draws one.
+
+    Raises:
+        ValueError: an argument of the wrong kind or out of range.
+    """
+
+    encodes_visible = True
+
+    def __init__(
+        self, backbone, mask_ratio=0.75, smallest_crop=0.3, temperature=0.1, contrast_weight=1.0,
+        projector_dim=256, norm_pixels=True, decoder_dim=512, decoder_depth=1, decoder_num_heads=16,
+        loss="mse", mask_bank_size=256, seed=None, **kwargs,
+    ):  # fmt: skip
+        super().__init__(
+            backbone, norm_pixels=norm_pixels, loss=loss, seed=seed,
+            loss_names=("loss_pixels", "loss_contrast"), **kwargs,
+        )  # fmt: skip
+        self.mask_ratio, self.mask_bank_size = mask_ratio, mask_bank_size
+        self.smallest_crop = check_number("smallest_crop", smallest_crop, 0.01, 1)
+        self.temperature = check_number("temperature", temperature, 0.001, 100)
+        self.contrast_weight = check_number("contrast_weight", contrast_weight, 0)
+        self.projector_dim = check_whole("projector_dim", projector_dim, 1, MAX_WIDTH)
+        self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
+        self.decoder_num_heads = decoder_num_heads
+        self.crop_seeds = keras.random.SeedGenerator(self.seed + 1)
+        self.masking = MaskBank.of(
+            backbone, mask_ratio, size=mask_bank_size, seed=self.seed, num_views=2
+        )
+        self.decoder = TransformerDecoder.of(
+            backbone, decoder_dim, decoder_depth, decoder_num_heads
+        )
+        self.projector = MLPProjector(dim=projector_dim, output_dim=_COMPARED, name="projector")
+        self.projector.build((None, 1, backbone.num_features))
+        self.built = True
+
+    @classmethod
+    def batch_rule(cls, arguments):
+        return BatchRule(smallest_batch=2, views=2)
+
+    def view(self, images, mask, training):
+        """One masked crop: images -> crop -> encode (visible) -> decode, project; see `HiddenPixels`.
+
+        Without training nothing is cropped. `compared (B, 128)`: unit vectors.
+        """
+        images = ops.cast(images, "float32")
+        if training:
+            images = random_crops(images, self.crop_seeds, self.smallest_crop)
+        units = self.backbone.units_of(images)
+        visible = take_units(units, mask.visible)
+        latent = self.backbone.encode_visible(visible, plan=mask.plan, training=training)
+        prediction = self.decoder(
+            latent, visible=mask.visible, scored=mask.scored, training=training
+        )
+        tokens = latent[:, self.backbone.num_prefix_tokens :]
+        compared = self.projector(ops.mean(tokens, axis=1, keepdims=True))[:, 0]
+        compared = ops.normalize(ops.cast(compared, "float32"), axis=-1)
+        return {"prediction": prediction, "units": units, "mask": mask, "compared": compared}
+
+    def loss_terms(self, outputs):
+        """Error on pixels, mean over both crops, and `contrast_weight` times their contrast."""
+        pixels, _ = super().loss_terms(outputs)
+        first, second = (self._in_parts(view["compared"]) for view in self._views(outputs))
+        contrast = losses.contrast(first, second, self.temperature)
+        terms = {"loss_pixels": pixels, "loss_contrast": contrast}
+        return pixels + self.contrast_weight * contrast, terms
+
+    def _in_parts(self, compared):
+        parts = device_parts(compared.shape[0]) if compared.shape[0] else 1
+        return ops.reshape(compared, (parts, -1, _COMPARED))
+
+    def head_macs(self, visible, scored):
+        projector = self.projector.macs(self.backbone.num_features)
+        decoder = super().head_macs(visible, scored)
+        return decoder + projector + crop_macs(self.backbone.image_shape)
