@@ -38,6 +38,10 @@ class GuardedModel(keras.Model):
         if getattr(optimizer, "undecayed", ()) is None:
             optimizer.undecayed = self.no_weight_decay
         super().compile(optimizer, *args, **kwargs)
+        # TensorFlow traces a step twice if the first one makes the optimizer's variables, which is
+        # that of loss scaling where compiling has wrapped the other one.
+        if self.built and self.optimizer and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
         # Keras 3.15 makes the metric of the loss itself and offers no way to give it another one.
         loss = self.metrics[0]
         loss.__class__ = GuardedLoss

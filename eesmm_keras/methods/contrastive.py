@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from eesmm_keras.checks import MAX_WIDTH, check_number, check_whole
+from eesmm_keras.checks import MAX_WIDTH, check_flag, check_number, check_whole
 from eesmm_keras.decoders.transformer import TransformerDecoder
 from eesmm_keras.layers.masking.bank import MaskBank
 from eesmm_keras.layers.mlp_projector import MLPProjector
@@ -24,19 +24,20 @@ class ContrastiveMIM(HiddenPixels):
     encoder sees the visible units only; a light decoder rebuilds the hidden pixels of each crop
     (as `GreenMIM`), and the mean of the visible tokens, projected, must be closer to that of the
     image's other crop than to those of other images. After CAN (Mishra et al., 2022), without its noise
-    prediction, and with the crops made inside the step from the images that come. Colours are not
-    changed: at the budgets tried that hurt (docs/evidence.md).
+    prediction. Colours stay as they are: changing them hurt (docs/evidence.md).
 
-    Images are compared within a batch, on several devices within each device's part of it: the loss
-    depends on the number of devices, and larger batches make a harder comparison.
+    Images are compared within a batch, on several devices within each device's part of it, so the loss
+    depends on their number.
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
         mask_ratio: share of mask units that is hidden in each crop, rounded up to whole units.
         smallest_crop: share of the area that a crop takes at least, in (0, 1].
+        mirror: mirror half of the crops. Turn it off (and the setting `flip`) where left and right
+            mean something, as in writing.
         temperature: of the contrast, above 0.
         contrast_weight: weight of the contrast beside the error on pixels; 0 turns it off.
-        projector_dim: width of the projector's layers, see `MLPProjector`.
+        projector_dim: width of the projector's hidden layer.
         norm_pixels: normalise each target unit by its own mean and standard deviation.
         decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
         loss: "mse" or "l1", over hidden units.
@@ -50,9 +51,9 @@ class ContrastiveMIM(HiddenPixels):
     encodes_visible = True
 
     def __init__(
-        self, backbone, mask_ratio=0.75, smallest_crop=0.3, temperature=0.1, contrast_weight=1.0,
-        projector_dim=256, norm_pixels=True, decoder_dim=512, decoder_depth=1, decoder_num_heads=16,
-        loss="mse", mask_bank_size=256, seed=None, **kwargs,
+        self, backbone, mask_ratio=0.75, smallest_crop=0.3, mirror=True, temperature=0.1,
+        contrast_weight=1.0, projector_dim=256, norm_pixels=True, decoder_dim=512, decoder_depth=1,
+        decoder_num_heads=16, loss="mse", mask_bank_size=256, seed=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
             backbone, norm_pixels=norm_pixels, loss=loss, seed=seed,
@@ -60,6 +61,7 @@ class ContrastiveMIM(HiddenPixels):
         )  # fmt: skip
         self.mask_ratio, self.mask_bank_size = mask_ratio, mask_bank_size
         self.smallest_crop = check_number("smallest_crop", smallest_crop, 0.01, 1)
+        self.mirror = check_flag("mirror", mirror)
         self.temperature = check_number("temperature", temperature, 0.001, 100)
         self.contrast_weight = check_number("contrast_weight", contrast_weight, 0)
         self.projector_dim = check_whole("projector_dim", projector_dim, 1, MAX_WIDTH)
@@ -72,7 +74,9 @@ class ContrastiveMIM(HiddenPixels):
         self.decoder = TransformerDecoder.of(
             backbone, decoder_dim, decoder_depth, decoder_num_heads
         )
-        self.projector = MLPProjector(dim=projector_dim, output_dim=_COMPARED, name="projector")
+        self.projector = MLPProjector(
+            dim=projector_dim, output_dim=_COMPARED, num_layers=1, name="projector"
+        )
         self.projector.build((None, 1, backbone.num_features))
         self.built = True
 
@@ -87,7 +91,7 @@ class ContrastiveMIM(HiddenPixels):
         """
         images = ops.cast(images, "float32")
         if training:
-            images = random_crops(images, self.crop_seeds, self.smallest_crop)
+            images = random_crops(images, self.crop_seeds, self.smallest_crop, self.mirror)
         units = self.backbone.units_of(images)
         visible = take_units(units, mask.visible)
         latent = self.backbone.encode_visible(visible, plan=mask.plan, training=training)
@@ -112,6 +116,6 @@ class ContrastiveMIM(HiddenPixels):
         return ops.reshape(compared, (parts, -1, _COMPARED))
 
     def head_macs(self, visible, scored):
-        projector = self.projector.macs(self.backbone.num_features)
-        decoder = super().head_macs(visible, scored)
-        return decoder + projector + crop_macs(self.backbone.image_shape)
+        others = self.projector.macs(self.backbone.num_features)
+        others += crop_macs(self.backbone.image_shape)
+        return super().head_macs(visible, scored) + others

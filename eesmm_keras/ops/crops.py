@@ -11,13 +11,14 @@ from eesmm_keras.parallel import draw_rows
 _WIDEST = 4 / 3
 
 
-def random_crops(images, seeds, smallest):
-    """A random part of every image at the image's own size, mirrored half of the time.
+def random_crops(images, seeds, smallest, mirror=True):
+    """A random part of every image at the image's own size.
 
     Args:
         images: float `(B, H, W, C)`.
         seeds: `keras.random.SeedGenerator`.
         smallest: share of the area that a crop takes at least, in (0, 1]; the share is uniform.
+        mirror: whether half of the crops are mirrored.
 
     Returns:
         `(B, H, W, C)`, bilinear.
@@ -29,7 +30,9 @@ def random_crops(images, seeds, smallest):
     area = smallest + (1 - smallest) * area
     ratio = ops.exp((2 * shape - 1) * math.log(_WIDEST))
     height, width = (ops.minimum(ops.sqrt(share), 1.0) for share in (area / ratio, area * ratio))
-    return crops(images, top * (1 - height), left * (1 - width), height, width, mirrored < 0.5)
+    return crops(
+        images, top * (1 - height), left * (1 - width), height, width, mirrored < 0.5 * mirror
+    )
 
 
 def crops(images, top, left, height, width, mirrored):

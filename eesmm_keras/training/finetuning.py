@@ -83,9 +83,7 @@ class Finetune(Job):
             settings, self.model, self.plan.steps, batch_size=self.plan.batch_size
         )
         self.model.compile_for(settings, optimizer)
-        # Before the first step: it would be traced twice, and a checkpoint holds all variables.
-        # Compiling may have wrapped the optimizer into one that scales the loss.
-        self.model.optimizer.build(self.model.trainable_variables)
+        # Before the first step: a checkpoint holds all variables.
         self.model.build_metrics()
         return self.model
 

@@ -83,9 +83,6 @@ class Pretrain(Job):
             batch_size=self.plan.batch_size,
         )
         self.model.compile(optimizer)
-        # Built before the first step, or TensorFlow traces the step twice; compiling may have wrapped
-        # it into one that scales the loss.
-        self.model.optimizer.build(self.model.trainable_variables)
         return self.model
 
     @property
