@@ -33,8 +33,7 @@ class ContrastiveMIM(HiddenPixels):
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
         mask_ratio: share of mask units that is hidden in each crop, rounded up to whole units.
         smallest_crop: share of the area that a crop takes at least, in (0, 1].
-        mirror: mirror half of the crops. Turn it off (and the setting `flip`) where left and right
-            mean something, as in writing.
+        mirror: mirror half of the crops; not where left and right mean something, as in writing.
         temperature: of the contrast, above 0.
         contrast_weight: weight of the contrast beside the error on pixels; 0 turns it off.
         projector_dim: width of the projector's hidden layer.
