@@ -6,6 +6,7 @@ docs/evidence.md has the runs that the numbers below follow.
 import statistics
 from pathlib import Path
 
+from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.source import sample
 from eesmm_keras.image_size import in_words
 from eesmm_keras.training.bad_images import open_images
@@ -66,7 +67,7 @@ def choose(source, settings, accelerated):
         `(settings, why)`: dict of settings and of the method's arguments; what they were chosen for.
     """
     count = min(len(source), settings.limit or len(source))
-    side = statistics.median([min(image.size) for image in sample(source)] or [_LARGE_SIDE])
+    side = statistics.median([min(size_of(image)) for image in sample(source)] or [_LARGE_SIDE])
     if accelerated and side >= _LARGE_SIDE:
         name, size, budget, machine = "swin_tiny_224", 224, _LARGE_BUDGET, "an accelerator"
         values, arguments = {"learning_rate": 1e-3}, {}
