@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from conftest import random_images, to_numpy
-from eesmm_keras import MAE, SimMIM
+from eesmm_keras import MAE, SimMIM, ViTBackbone
 from eesmm_keras.converters.importing import build_encoder, import_weights
 from eesmm_keras.converters.recognition import open_weights
 from eesmm_keras.ops.positions import sincos_positions
+from eesmm_keras.training.weights import load_checked
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("one backend is enough: what is compared is NumPy's", allow_module_level=True)
@@ -127,3 +128,28 @@ def test_mae_with_its_decoder(tmp_path):
     np.testing.assert_array_equal(theirs.mask.numpy(), hidden)
     loss, _ = model.loss_terms(model(images, hidden=hidden))
     assert float(loss) == pytest.approx(theirs.loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ViT", "IJepa", "Dinov2"])
+def test_a_classifier_of_vits_evaluates_at_once(name, tmp_path):
+    sizes = dict(VIT)
+    if name == "Dinov2":
+        sizes.pop("intermediate_size")
+    config = getattr(transformers, f"{name}Config")(**sizes, num_labels=3)
+    peer = shaken(getattr(transformers, f"{name}ForImageClassification")(config))
+    if name == "Dinov2":  # on the mean of the patches alone, which is what ours can be
+        with torch.no_grad():
+            peer.classifier.weight[:, :32] = 0
+    model = load_checked(saved(peer, tmp_path))
+    assert model.pooling == {"ViT": "token"}.get(name, "mean")
+    images = random_images(2)
+    with torch.no_grad():
+        theirs = peer(pixels(images, model.backbone)).logits
+    close(model(images), theirs)
+
+
+def test_a_head_on_token_and_mean_is_not_ours(tmp_path):
+    sizes = {key: value for key, value in VIT.items() if key != "intermediate_size"}
+    config = transformers.Dinov2Config(**sizes, num_labels=3)
+    peer = shaken(transformers.Dinov2ForImageClassification(config))
+    assert isinstance(load_checked(saved(peer, tmp_path)), ViTBackbone)

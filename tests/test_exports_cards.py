@@ -4,6 +4,7 @@ import http.server
 import json
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -233,3 +234,12 @@ def test_the_extra_is_named(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match=r"eesmm-keras\[hub\]"):
         push_export(exported, "hf://anna/net")
+
+
+@pytest.mark.parametrize("name", FORMATS.names())
+def test_the_docs_have_every_format_and_its_program(name):
+    text = (Path(__file__).parent.parent / "docs" / "exports.md").read_text()
+    assert f"`{name}`" in text
+    before, _, after = FORMATS.get(name).example.strip().partition("PATH")
+    assert before in text
+    assert after.rpartition("PATH")[2] in text

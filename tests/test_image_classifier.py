@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
-from eesmm_keras import ImageClassifier, LayerDecayAdamW, load_model
+from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone, load_model
 from eesmm_keras.training.optimizer import layer_decay_scales
 
 
@@ -67,3 +67,28 @@ def test_dropout_acts_in_training_only():
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ImageClassifier(tiny_backbone(), **kwargs)
+
+
+def test_a_head_on_the_class_token(tmp_path):
+    sizes = {"image_shape": (32, 32, 3), "patch_size": 8, "dim": 16, "depth": 2, "num_heads": 2}
+    backbone = ViTBackbone(**sizes)
+    model, images = ImageClassifier(backbone, 3, pooling="token"), random_images(4)
+    # The same network, layer by layer: positions, token, blocks, the token of the last norm.
+    x = backbone.embed(backbone.normalization(images))
+    x = backbone.token(backbone.absolute_positions(keras.ops.reshape(x, (4, 16, 16))))
+    for block in backbone.blocks:
+        x = block(x)
+    token = to_numpy(backbone.norm(x))[:, 0]
+    expected = token @ to_numpy(model.head.kernel) + to_numpy(model.head.bias)
+    np.testing.assert_allclose(to_numpy(model(images)), expected, atol=1e-5)
+    model.save(tmp_path / "c.keras")
+    again = load_model(tmp_path / "c.keras")
+    assert again.pooling == "token"
+    np.testing.assert_allclose(to_numpy(again(images)), expected, atol=1e-5)
+
+
+def test_a_head_on_a_class_token_needs_one():
+    with pytest.raises(ValueError, match="needs an encoder with a class token"):
+        ImageClassifier(tiny_backbone(), 2, pooling="token")
+    with pytest.raises(ValueError, match="Unknown pooling 'max'"):
+        ImageClassifier(tiny_backbone(), 2, pooling="max")
