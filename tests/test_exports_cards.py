@@ -240,6 +240,5 @@ def test_the_extra_is_named(exported, monkeypatch):
 def test_the_docs_have_every_format_and_its_program(name):
     text = (Path(__file__).parent.parent / "docs" / "exports.md").read_text()
     assert f"`{name}`" in text
-    before, _, after = FORMATS.get(name).example.strip().partition("PATH")
-    assert before in text
-    assert after.rpartition("PATH")[2] in text
+    for part in FORMATS.get(name).example.strip().split("PATH"):
+        assert part in text
