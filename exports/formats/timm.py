@@ -25,9 +25,7 @@ config = json.load(open("PATH/config.json"))
 model = timm.create_model(
     config["architecture"], checkpoint_path="PATH/model.safetensors", **config["model_args"]
 ).eval()
-transform = timm.data.create_transform(
-    **timm.data.resolve_data_config(config["pretrained_cfg"])
-)
+transform = timm.data.create_transform(**timm.data.resolve_data_config(config["pretrained_cfg"]))
 image = Image.open("photo.jpg").convert("RGB")
 with torch.no_grad():
     outputs = model(transform(image)[None])  # logits; of an encoder, the pooled vector
