@@ -64,6 +64,7 @@ _BACKEND_FREE = (
     "data_tfds",
     "evaluation_classifier",
     "exports_cards",
+    "inputs_commands",
     "list",
     "model_files",
     "neighbours",
