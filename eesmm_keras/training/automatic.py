@@ -11,6 +11,7 @@ from eesmm_keras.data.source import sample
 from eesmm_keras.image_size import in_words
 from eesmm_keras.training.bad_images import open_images
 from eesmm_keras.training.devices import has_accelerator
+from eesmm_keras.training.inputs import asked_reading
 from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.settings import method_arguments, resolve
 
@@ -44,7 +45,7 @@ def resolve_automatically(recipe, assignments, options, say=print):
     chosen = _recorded(settings)
     if chosen is not None:
         return resolve("pretrain", None, assignments, options, base=chosen)
-    source = open_images(settings, seed=settings.seed)
+    source = open_images(settings, seed=settings.seed, reading=asked_reading(settings))
     chosen, why = choose(source, settings, has_accelerator(settings))
     settings = resolve("pretrain", None, assignments, options, base=chosen)
     say(
