@@ -27,7 +27,13 @@ def rows(**columns):
 @pytest.mark.parametrize(
     ("sign", "bad", "good"),
     [
-        (flat_loss, {"loss": [1, 1.01, 0.999, 1, 1]}, {"loss": [1, 1.01, 0.99, 1, 1]}),
+        (flat_loss, {"loss": [1, 1.01, 0.999, 1, 1]}, {"loss": [1, 0.997, 0.995, 0.993, 0.991]}),
+        # Of a run with a learning rate of 0 on a handful of images; and a fall that soon ends.
+        (
+            flat_loss,
+            {"loss": [22.42, 20.94, 21.78, 21.38, 22.04, 22.34]},
+            {"loss": [22.42, 15.94, 15.78, 16.38, 15.04, 16.34]},
+        ),
         (flat_loss, {"loss": [0.5] * 5}, {"loss": [0.5] * 4}),
         (falling_probe, {"knn_accuracy": [0.2, 0.6, 0.5]}, {"knn_accuracy": [0.2, 0.6, 0.56]}),
         (falling_probe, {"linear_accuracy": [0.9, 0.1]}, {"loss": [0.9, 0.1]}),
