@@ -18,10 +18,23 @@ from eesmm_keras.training.settings import method_arguments, resolve
 # Forward multiply-accumulates of a whole run in 1e9, encoder and decoder: about 30 minutes of one core
 # of a processor; what 300 epochs of ImageNet take with the large encoder.
 _SMALL_BUDGET, _LARGE_BUDGET = 5e3, 2.5e8
-_FEWEST_EPOCHS, _MOST_EPOCHS = 10, 800
-# Forward multiply-accumulates of EESMM for one image, as `MaskedImageModel.macs` counts them; a model
-# would have to be built for that, which must wait until the devices are set up.
-MACS = {"swin_mini_32": 12.0e6, "swin_proxy_64": 12.2e6, "swin_tiny_224": 650e6}
+_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 800
+# Forward multiply-accumulates for one image with the settings below, as `MaskedImageModel.macs` counts
+# them; a model would have to be built for that, which must wait until the devices are set up. Other
+# methods get as many epochs as EESMM.
+MACS = {
+    ("eesmm", "swin_mini_32"): 12.0e6,
+    ("eesmm", "swin_proxy_64"): 12.2e6,
+    ("contrastive", "swin_proxy_64"): 31.9e6,
+    ("eesmm", "swin_tiny_224"): 650e6,
+}
+_DEFAULT = "eesmm"
+_SMALL = {"learning_rate": 8e-3, "decoder_dim": 64, "decoder_num_heads": 4}
+_CONTRASTIVE = {"method": "contrastive", "learning_rate": 16e-3, "mask_ratio": 0.875}
+_CHOSEN = (
+    "method", "backbone", "image_size", "learning_rate", "beta_2", "epochs", "warmup_epochs",
+    "automatic",
+)  # fmt: skip
 # What decides that everything else is chosen: who names an encoder or a recipe knows what is wanted.
 _DECISIVE = ("backbone", "init_from")
 _LARGE_SIDE, _SMALL_SIDE = 160, 48
@@ -46,23 +59,28 @@ def resolve_automatically(recipe, assignments, options, say=print):
     if chosen is not None:
         return resolve("pretrain", None, assignments, options, base=chosen)
     source = open_images(settings, seed=settings.seed, reading=asked_reading(settings))
-    chosen, why = choose(source, settings, has_accelerator(settings))
+    # Arguments that were taken are EESMM's, the default's.
+    said = "method" in options or settings.method_args or settings.method != _DEFAULT
+    method = settings.method if said else None
+    chosen, why = choose(source, settings, has_accelerator(settings), method)
     settings = resolve("pretrain", None, assignments, options, base=chosen)
     say(
-        f"Chosen for {why}: encoder {settings.backbone}, {in_words(settings.image_size)} pixels, "
-        f"learning rate {settings.learning_rate:g} for 512 images, {settings.epochs} epochs. "
-        "Any option changes its part; --backbone or --recipe all of it."
+        f"Chosen for {why}: {settings.method} on {settings.backbone}, "
+        f"{in_words(settings.image_size)} pixels, learning rate {settings.learning_rate:g} for 512 "
+        f"images, {settings.epochs} epochs. Any option changes its part; --backbone or --recipe all "
+        "of it."
     )
     return settings
 
 
-def choose(source, settings, accelerated):
-    """Encoder, image size, ratio, rate, warm-up and epochs for these images and this machine.
+def choose(source, settings, accelerated, method=None):
+    """Method, encoder, image size, rate, warm-up and epochs for these images and this machine.
 
     Args:
         source: `ImageSource` of the training images.
-        settings: `PretrainSettings` with what the user said; its method and batch size count.
+        settings: `PretrainSettings` with what the user said.
         accelerated: whether there is a GPU or TPU.
+        method: name of the method that the user said, or None.
 
     Returns:
         `(settings, why)`: dict of settings and of the method's arguments; what they were chosen for.
@@ -70,30 +88,23 @@ def choose(source, settings, accelerated):
     count = min(len(source), settings.limit or len(source))
     side = statistics.median([min(size_of(image)) for image in sample(source)] or [_LARGE_SIDE])
     if accelerated and side >= _LARGE_SIDE:
-        name, size, budget, machine = "swin_tiny_224", 224, _LARGE_BUDGET, "an accelerator"
-        values, arguments = {"learning_rate": 1e-3}, {}
+        encoder, size, budget, values = "swin_tiny_224", 224, _LARGE_BUDGET, {}
     else:
-        small = side < _SMALL_SIDE
-        name, size = ("swin_mini_32", 32) if small else ("swin_proxy_64", 64)
         budget = _SMALL_BUDGET * (100 if accelerated else 1)
-        machine = "an accelerator" if accelerated else "a processor without an accelerator"
-        values = {"learning_rate": 8e-3}
-        arguments = {"decoder_dim": 64, "decoder_num_heads": 4}
-        if small:
-            arguments["mask_ratio"] = 0.5
-    known = method_arguments(settings.method)
-    arguments = {key: value for key, value in arguments.items() if key in known}
-    epochs = _epochs(name, budget, count)
-    values.update(backbone=name, image_size=size, beta_2=0.95, epochs=epochs, **arguments)
+        encoder, size, values = "swin_mini_32", 32, {**_SMALL, "mask_ratio": 0.5}
+        if side >= _SMALL_SIDE:
+            encoder, size, values = "swin_proxy_64", 64, _SMALL
+            if method in (None, _CONTRASTIVE["method"]):
+                values = {**_SMALL, **_CONTRASTIVE, "mirror": settings.flip}
+    method = values.get("method") or method or _DEFAULT
+    known = {*type(settings).model_fields, *method_arguments(method)}
+    values = {key: value for key, value in values.items() if key in known}
+    images = budget * 1e9 / MACS.get((method, encoder), MACS[_DEFAULT, encoder])
+    epochs = int(min(max(round(images / max(count, 1)), _FEWEST_EPOCHS), _MOST_EPOCHS))
+    values.update(backbone=encoder, image_size=size, beta_2=0.95, epochs=epochs)
     values.update(warmup_epochs=float(max(1, epochs // 10)), automatic=True)
-    shown = f"{count} images, {side:.0f} pixels along the shorter side, on {machine}"
-    return values, shown
-
-
-def _epochs(encoder, budget, count):
-    """Epochs of EESMM that use up the budget, within bounds."""
-    images = budget * 1e9 / MACS[encoder]
-    return int(min(max(round(images / max(count, 1)), _FEWEST_EPOCHS), _MOST_EPOCHS))
+    machine = "an accelerator" if accelerated else "a processor without an accelerator"
+    return values, f"{count} images, {side:.0f} pixels along the shorter side, on {machine}"
 
 
 def _recorded(settings):
@@ -104,6 +115,5 @@ def _recorded(settings):
     there = read_config(path).settings
     if not there.get("automatic"):
         return {}
-    names = ("backbone", "image_size", "learning_rate", "beta_2", "epochs", "warmup_epochs")
-    chosen = {key: there[key] for key in (*names, "automatic") if key in there}
+    chosen = {key: there[key] for key in _CHOSEN if key in there}
     return {**chosen, **(there.get("method_args") or {})}
