@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md, as plug-ins."""
+"""The examples of docs/: those of extending.md as plug-ins, and programs that are complete."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,14 @@ def example(name):
     """Text of an example: `sources/stripes.py`."""
     blocks = re.findall(r"```python\n# my_plugins/(\S+)\n(.*?)```", _PAGE.read_text(), re.DOTALL)
     return dict(blocks)[name]
+
+
+def programs(page):
+    """`{name: text}` of the Python blocks of a page whose first line is `# NAME.py`."""
+    blocks = re.findall(
+        r"```python\n# (\w+)\.py\n(.*?)```", (_PAGE.parent / page).read_text(), re.DOTALL
+    )
+    return dict(blocks)
 
 
 def install(name, folder, monkeypatch, text=None):
