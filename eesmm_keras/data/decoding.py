@@ -177,7 +177,7 @@ def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)
     # Bilinear (antialiased) is torchvision's default. Bicubic takes 1.7 times as long.
     height, width = both_sides(size)
     box = _random_box(*size_of(image), rng, scale, ratio, width / height)
-    return _resize_box(image, size, box, Image.Resampling.BILINEAR)
+    return _resize_box(image, (height, width), box, Image.Resampling.BILINEAR)
 
 
 def smallest_side(size, scale, ratio):
@@ -214,7 +214,7 @@ def center_crop(image, size, crop_fraction=0.875):
         wide, high = wide * crop_fraction, high * crop_fraction
     left, top = (width - wide) / 2, (height - high) / 2
     box = (left, top, left + wide, top + high)
-    return _resize_box(image, size, box, Image.Resampling.BICUBIC)
+    return _resize_box(image, (rows, columns), box, Image.Resampling.BICUBIC)
 
 
 def check_crop(scale, ratio):
@@ -246,7 +246,7 @@ def _random_box(width, height, rng, scale, ratio, form=1.0):
 
 
 def _resize_box(image, size, box, resampling):
-    height, width = both_sides(size)
+    height, width = size
     if isinstance(image, np.ndarray):
         return resize_channels(image, (width, height), box, resampling)
     array = np.asarray(image.resize((width, height), resampling, box=box))

@@ -1,17 +1,17 @@
-"""Which files of a folder are its images."""
+"""Which files of a folder are its images.
+
+Where a folder holds JPEG, PNG, BMP, GIF or WebP files, other formats are read only if pixels are asked
+for: a run that was begun on it goes on with the same images.
+"""
 
 import os
 from dataclasses import replace
 
 import numpy as np
 
-from eesmm_keras.data.files import known_formats
+from eesmm_keras.data.files import SUFFIXES, known_formats
 from eesmm_keras.data.paths import PathList, scan
 from eesmm_keras.data.reading import NATIVE
-
-# What has always counted. Where a folder holds any of these, other formats are read only if pixels are
-# asked for: a run that was begun on it goes on with the same images.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
 def list_images(folder, pixels=None, follow_links=False):

@@ -1,6 +1,7 @@
 """How image files become pixels: which channels, of which numbers, turned or not, whole or a window."""
 
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Reading:
         """bool: whether the pictures are RGB of 8 bits, which Pillow gives and resizes at once."""
         return self.channels in (None, 3) and self.bands is None and not self.native
 
-    @property
+    @cached_property  # every image asks
     def usual(self):
         """bool: whether files that Pillow opens are read as they always were: whole, upright RGB."""
         return self.plain and self.exif and self.tile is None

@@ -11,8 +11,9 @@ import numpy as np
 
 from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.files import SUFFIXES
 from eesmm_keras.data.image_source import ImageSource
-from eesmm_keras.data.listing import SUFFIXES, list_images
+from eesmm_keras.data.listing import list_images
 from eesmm_keras.data.paths import PathList
 from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.sources import open_source

@@ -5,6 +5,10 @@ from functools import cache
 
 from eesmm_keras.registry import PLUGINS_VARIABLE, Family
 
+# What Pillow has always opened here: it looks at the contents. Most images are such: asked first.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+_USUAL_STARTS = frozenset((b"\xff\xd8", b"\x89P", b"GI", b"BM", b"RI"))
+
 FILES = Family(
     "files",
     kind="image file format",
@@ -27,10 +31,13 @@ def _formats(plugins):
 def format_of(item):
     """The `FileFormat` of a path (by its name) or of bytes (by how they begin), or None."""
     if isinstance(item, bytes):
+        if item[:2] in _USUAL_STARTS:
+            return None
         forms = known_formats().values()
         return next((form for form in forms if _begins(item, form)), None)
     _, dot, suffix = str(item).rpartition(".")
-    return known_formats().get(f"{dot}{suffix.lower()}")
+    suffix = f"{dot}{suffix.lower()}"
+    return None if suffix in SUFFIXES else known_formats().get(suffix)
 
 
 def _begins(data, form):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.files import known_formats
+from eesmm_keras.data.files import SUFFIXES, known_formats
 from eesmm_keras.data.image_source import Chosen, ImageSource, all_bad
 from eesmm_keras.data.index import build_index
-from eesmm_keras.data.listing import SUFFIXES, list_images
+from eesmm_keras.data.listing import list_images
 from eesmm_keras.data.paths import duplicate_names, printable, top_folders
 from eesmm_keras.data.source import Part, Source
 from eesmm_keras.data.splits import choose_part, piece_indices

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.files import known_formats
+from eesmm_keras.data.files import SUFFIXES, known_formats
 from eesmm_keras.data.formats.folder import class_names
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.kept import identity, kept_arrays
-from eesmm_keras.data.listing import SUFFIXES
 from eesmm_keras.data.paths import PathList, top_folders
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
