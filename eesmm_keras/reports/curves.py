@@ -38,6 +38,9 @@ def curve(series, title):
             axes.plot(
                 *zip(*points, strict=True), color=colour, label=name, marker=marker, markersize=3
             )
+        values = [y for points in series.values() for _, y in points]
+        if 0 < max(values) - min(values) < 1e-4 * abs(max(values)):  # rounding, not a change
+            axes.set_ylim(*sorted((0.95 * min(values), 1.05 * max(values))))
         _dress(axes, title, legend=len(series) > 1)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})

@@ -179,7 +179,8 @@ def _data(run, config):
         return
     text = run.bad_images_path.read_text(encoding="utf-8", errors="surrogateescape")
     pairs = [line.partition(": ")[::2] for line in text.splitlines()]
-    yield html.paragraph(f"{len(pairs)} images could not be read, and were left out:")
+    plural = "s" * (len(pairs) != 1)
+    yield html.paragraph(f"{len(pairs)} image{plural} could not be read, left out:")
     yield html.table(("file", "reason"), pairs, _BAD)
 
 
