@@ -1,5 +1,6 @@
 from eesmm_keras.converters.keras_hub_layout import KerasHub, numbered
 from eesmm_keras.converters.swin_layout import SwinLayout
+from eesmm_keras.errors import UserError
 
 _BLOCK = "stages.{a}.blocks.{b}"
 
@@ -40,13 +41,22 @@ class KerasHubSwin(KerasHub, SwinLayout):
     def config(self, encoder, pooling):
         self.check_shift(encoder)
         self.check_plain(encoder)
+        window = self.one_window(encoder)
+        for stage in encoder.geometry:
+            sides = (stage.height, stage.width)
+            if min(sides) > window and any(side % window for side in sides):
+                raise UserError(
+                    f"{self.title} pads maps in another way: here they have {sides[0]}x{sides[1]} "
+                    f"places, no multiple of the window {window}, so that features would differ. "
+                    "encoder.resized(...) changes the size."
+                )
         return {
             "image_shape": list(encoder.image_shape),
             "patch_size": encoder.patch_size,
             "embed_dim": encoder.embed_dim,
             "depths": list(encoder.depths),
             "num_heads": list(encoder.num_heads),
-            "window_size": self.one_window(encoder),
+            "window_size": window,
             "mlp_ratio": encoder.mlp_ratio,
             "qkv_bias": encoder.qkv_bias,
             "dropout_rate": encoder.dropout,

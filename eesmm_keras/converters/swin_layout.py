@@ -163,9 +163,10 @@ class SwinLayout(Converter):
         smallest = [min(stage.height, stage.width) for stage in encoder.geometry]
         window = max(windows)
         if any(mine != min(window, most) for mine, most in zip(windows, smallest, strict=True)):
+            maps = [f"{stage.height}x{stage.width}" for stage in encoder.geometry]
             raise UserError(
-                f"{self.title} has windows of one size, and this encoder has {windows} by stage: it "
-                "cannot be written."
+                f"{self.title} has windows of one size that fit into the maps, and this encoder has "
+                f"{windows} by stage on maps of {', '.join(maps)}: it cannot be written."
             )
         return window
 
