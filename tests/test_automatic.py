@@ -107,6 +107,19 @@ def test_what_the_user_says_stands(photos, tmp_path):
     assert "3 epochs" in line
 
 
+@pytest.mark.parametrize("said", ["method=eesmm", "num_mixed=3"])
+def test_a_method_that_is_said_in_any_way_stands(tmp_path, said):
+    from PIL import Image
+
+    for number, image in enumerate(random_images(4, size=64)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    settings, (line,) = resolved(tmp_path, tmp_path / "run", said)
+    assert settings.method == "eesmm"
+    assert settings.learning_rate == 8e-3
+    assert "eesmm on swin_proxy_64" in line
+    assert resolved(tmp_path, tmp_path / "run")[0].method == "contrastive"
+
+
 @pytest.mark.parametrize("said", [{"backbone": "swin_mini_64"}, {"recipe": "digits_pretrain"}])
 def test_an_encoder_or_a_recipe_leaves_the_defaults(photos, tmp_path, said):
     settings, lines = resolved(photos, tmp_path / "run", **said)

@@ -59,9 +59,11 @@ def resolve_automatically(recipe, assignments, options, say=print):
     if chosen is not None:
         return resolve("pretrain", None, assignments, options, base=chosen)
     source = open_images(settings, seed=settings.seed, reading=asked_reading(settings))
-    # Arguments that were taken are EESMM's, the default's.
-    said = "method" in options or settings.method_args or settings.method != _DEFAULT
-    method = settings.method if said else None
+    named = "method" in options or any(
+        text.split("=")[0].strip() == "method" for text in assignments
+    )
+    # Arguments that were taken without a name are those of the default.
+    method = settings.method if named or settings.method_args else None
     chosen, why = choose(source, settings, has_accelerator(settings), method)
     settings = resolve("pretrain", None, assignments, options, base=chosen)
     say(
