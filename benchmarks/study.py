@@ -13,6 +13,7 @@ from eesmm_keras.comparison.cell import NOTHING
 
 CELLS = Path(__file__).parent.parent / "docs" / "evidence"
 # What a label leaves out, as all cells of a study share it.
+BATCH = 128
 SHARED = {"decoder_dim": 64, "decoder_num_heads": 4}
 _INITIAL = {"glorot_uniform": "", None: "0.02 kernels"}
 
@@ -28,6 +29,10 @@ def label(settings):
     words = [":".join([settings["method"], *changed])]
     if settings["pretrain"]:
         words.append(f"rate {settings['pretrain']['learning_rate']:g}")
+    if settings["pretrain"] and settings["batch_size"] != BATCH:
+        words.append(f"batch {settings['batch_size']}")
+    if settings["data"]["classes"] == 10:
+        words.insert(0, "CIFAR-10")
     words.append(_INITIAL[settings["encoder"]["kernel_initializer"]])
     return ", ".join(word for word in words if word)
 
