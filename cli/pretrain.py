@@ -22,7 +22,8 @@ def command(**options):
     if not run.exists:  # a host that writes nothing
         return
     click.echo(
-        f"\nEncoder   {run.model_path}\nPictures  {run.pictures}\nMetrics   {run.metrics_path}"
+        f"\nEncoder     {run.model_path}\nPictures    {run.pictures}\n"
+        f"Metrics     {run.metrics_path}"
     )
     leave_report(run.path)
     click.echo(
