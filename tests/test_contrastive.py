@@ -95,6 +95,23 @@ def test_both_terms_add_up_and_two_crops_are_two_views(model):
     np.testing.assert_allclose(lengths, 1, atol=1e-5)
 
 
+def test_pixels_that_are_seen_do_not_count(model):
+    """With predictions held fixed, only hidden target pixels change the error on pixels."""
+    images, hidden = random_images(4), model.sample_hidden(0)
+    outputs = model(images, hidden=hidden)
+    before = float(to_numpy(model.loss_terms(outputs)[1]["loss_pixels"]))
+    for mark, same in ((0, True), (1, False)):
+        noise = np.random.default_rng(1).integers(0, 256, images.shape).astype("uint8")
+        views = {}
+        for key, mask in zip(("view_0", "view_1"), hidden.reshape(2, 8, 8), strict=True):
+            where = np.kron(mask == mark, np.ones((4, 4))).astype(bool)
+            changed = np.where(where[None, :, :, None], noise, images)
+            units = model(changed, hidden=hidden)[key]["units"]
+            views[key] = {**outputs[key], "units": units}
+        after = float(to_numpy(model.loss_terms(views)[1]["loss_pixels"]))
+        assert (after == pytest.approx(before, rel=1e-5)) is same
+
+
 def test_views_of_one_image_come_together():
     """Trained on few images, an image's crops are told from those of others."""
     model = ContrastiveMIM(

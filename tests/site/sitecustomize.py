@@ -33,4 +33,6 @@ def _declare(library):
             torch.library.define(f"torchvision::{name}", signature)
 
 
-sys.meta_path.insert(0, _DeclareOperators())
+# A process of the tests' own processes comes here twice: at its start, and through conftest.py.
+if not any(type(finder).__name__ == _DeclareOperators.__name__ for finder in sys.meta_path):
+    sys.meta_path.insert(0, _DeclareOperators())
