@@ -46,6 +46,8 @@ def crops(images, top, left, height, width, mirrored):
     Returns:
         `(B, H, W, C)`, bilinear.
     """
+    images, mirrored = ops.convert_to_tensor(images), ops.convert_to_tensor(mirrored)
+    top, left, height, width = map(ops.convert_to_tensor, (top, left, height, width))
     rows, cols, channels = images.shape[1:]
     down, across = _weights(top, height, rows), _weights(left, width, cols)
     across = ops.where(mirrored[:, None, None], ops.flip(across, axis=1), across)
