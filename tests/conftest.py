@@ -48,6 +48,7 @@ _BACKEND_FREE = (
     "cli_lists",
     "cli_odd_calls",
     "cluster",
+    "converters_padding",
     "damaged_runs",
     "data_augmentation",
     "data_bad_files",

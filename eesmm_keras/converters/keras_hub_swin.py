@@ -1,5 +1,5 @@
 from eesmm_keras.converters.keras_hub_layout import KerasHub, numbered
-from eesmm_keras.converters.swin_layout import SwinLayout
+from eesmm_keras.converters.swin_layout import SwinLayout, is_padded, stage_maps
 from eesmm_keras.errors import UserError
 
 _BLOCK = "stages.{a}.blocks.{b}"
@@ -34,6 +34,16 @@ class KerasHubSwin(KerasHub, SwinLayout):
     def matches(self, names, outer):
         return "stages.0.blocks.0.attn.0" in names
 
+    def arguments(self, weights):
+        arguments = super().arguments(weights)
+        if any(is_padded(*sides) for sides in stage_maps(arguments)):
+            height, width, _ = arguments["image_shape"]
+            weights.notes.append(
+                f"keras-hub pads maps in another way: at {height}x{width} pixels, whose maps are no "
+                "multiple of the window, features differ."
+            )
+        return arguments
+
     def model_class(self, encoder, pooling):
         names = {None: "SwinTransformerBackbone", "mean": "SwinTransformerImageClassifier"}
         return names.get(pooling)
@@ -44,7 +54,7 @@ class KerasHubSwin(KerasHub, SwinLayout):
         window = self.one_window(encoder)
         for stage in encoder.geometry:
             sides = (stage.height, stage.width)
-            if min(sides) > window and any(side % window for side in sides):
+            if is_padded(*sides, window):
                 raise UserError(
                     f"{self.title} pads maps in another way: here they have {sides[0]}x{sides[1]} "
                     f"places, no multiple of the window {window}, so that features would differ. "

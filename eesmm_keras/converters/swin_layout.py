@@ -177,6 +177,22 @@ def one_or_two(sides):
     return height if height == width else [height, width]
 
 
+def stage_maps(arguments):
+    """`[(rows, cols, window)]`, a tuple per stage of a Swin with these arguments."""
+    height, width, _ = arguments["image_shape"]
+    windows, stages = arguments["window_size"], len(arguments["depths"])
+    windows = [windows] * stages if isinstance(windows, int) else windows
+    cells = [arguments["patch_size"] * 2**stage for stage in range(stages)]
+    return [
+        (height // cell, width // cell, window) for cell, window in zip(cells, windows, strict=True)
+    ]
+
+
+def is_padded(rows, cols, window):
+    """Whether attention pads a map: it is larger than the window, and no multiple of it."""
+    return min(rows, cols) > window and any(side % window for side in (rows, cols))
+
+
 def positions_kind(table, grid, dim):
     """ "sincos" for positions that are ours anyway, else "learned"."""
     if table.shape[0] == grid[0] * grid[1] and dim % 4 == 0:

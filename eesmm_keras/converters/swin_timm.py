@@ -1,4 +1,10 @@
-from eesmm_keras.converters.swin_layout import OFFICIAL_NAMES, SwinLayout, one_or_two
+from eesmm_keras.converters.swin_layout import (
+    OFFICIAL_NAMES,
+    SwinLayout,
+    is_padded,
+    one_or_two,
+    stage_maps,
+)
 from eesmm_keras.errors import UserError
 
 
@@ -24,13 +30,7 @@ class SwinTimm(SwinLayout):
     def arguments(self, weights):
         arguments = super().arguments(weights)
         height, width, _ = arguments["image_shape"]
-        windows, depths = arguments["window_size"], arguments["depths"]
-        cells = [arguments["patch_size"] * 2**stage for stage in range(len(depths))]
-        if _rolls_first(
-            [(height // cell, width // cell) for cell in cells],
-            [windows] * len(depths) if isinstance(windows, int) else windows,
-            depths,
-        ):
+        if _rolls_first(stage_maps(arguments), arguments["depths"]):
             weights.notes.append(
                 "timm rolls maps before it pads them, this package after, as the official code: "
                 f"at {height}x{width} pixels, whose maps are no multiple of the window, features "
@@ -48,7 +48,7 @@ class SwinTimm(SwinLayout):
         stages, window = encoder.geometry, self.one_window(encoder)
         self.check_plain(encoder)
         maps = [(stage.height, stage.width) for stage in stages]
-        if _rolls_first(maps, [window] * len(maps), encoder.depths):
+        if _rolls_first([(*sides, window) for sides in maps], encoder.depths):
             raise UserError(
                 f"{self.title} rolls maps before it pads them, this package after, as the official "
                 f"code: maps of {', '.join(f'{h}x{w}' for h, w in maps)} are no multiple of the window "
@@ -76,9 +76,6 @@ _PUBLISHED = {
 }
 
 
-def _rolls_first(maps, windows, depths):
+def _rolls_first(maps, depths):
     """Whether a stage both shifts and pads, which timm does in another order."""
-    return any(
-        depth > 1 and min(sides) > window and any(side % window for side in sides)
-        for sides, window, depth in zip(maps, windows, depths, strict=True)
-    )
+    return any(depth > 1 and is_padded(*sides) for sides, depth in zip(maps, depths, strict=True))
