@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -209,3 +210,14 @@ def test_public_names_can_be_imported():
         assert getattr(eesmm_keras, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = eesmm_keras.Nothing
+
+
+def test_an_installed_package_has_every_folder():
+    """A development install finds a folder that the list forgets; a wheel does not have it."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        ".".join([PACKAGES[file.parts[0]], *file.parts[1:-1]])
+        for file in (path.relative_to(ROOT) for path in python_files())
+        if file.parts[0] in PACKAGES
+    }
+    assert sorted(listed) == sorted(there)
