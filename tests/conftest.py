@@ -77,12 +77,13 @@ _BACKEND_FREE = (
     "untrusted_files",
 )
 # Compiling makes these take minutes on JAX, where test_resume, test_distribution and
-# test_cross_backend go the same ways.
+# test_cross_backend go the same ways; equivalences are between methods, not of a backend.
 _NOT_ON_JAX = (
     "benchmark",
     "cli",
     "compare",
     "doctor",
+    "equivalences",
     "exports_files",
     "exports_refusals",
     "plugins_models",

@@ -102,6 +102,8 @@ class Losses(keras.callbacks.Callback):
 
 @every_method
 def test_compiled_equals_eager(name):
+    if name == "contrastive" and keras.backend.backend() == "jax":
+        pytest.skip("compiles for a minute; what is its own are two matrix products and a softmax")
     images = random_images(4)
     losses = []
     for eager in (True, False):
