@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.files import SUFFIXES
 from eesmm_keras.data.image_source import ImageSource
+from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.listing import list_images
 from eesmm_keras.data.paths import PathList
 from eesmm_keras.data.reading import Reading, settled
@@ -22,16 +22,9 @@ from eesmm_keras.data.views import CentralView
 _BATCHES_AHEAD = 2
 
 
-class Names(Sequence):
-    """What the images of a source are called, each name made when it is asked for.
-
-    Args:
-        count: how many. name: function from a number to a str; bytes that are no UTF-8 as
-            `os.fsdecode` gives them.
-    """
-
-    def __init__(self, count, name):
-        self._count, self._name = count, name
+class Names(Lazy):
+    """What the images of a source are called: strings, bytes that are no UTF-8 as `os.fsdecode` has
+    them."""
 
     def digest(self):
         """Hash of all of them, in order."""
@@ -39,14 +32,6 @@ class Names(Sequence):
         for name in self:
             found.update(os.fsencode(name) + b"\0")
         return found.hexdigest()[:16]
-
-    def __len__(self):
-        return self._count
-
-    def __getitem__(self, i):
-        if not 0 <= i < self._count:
-            raise IndexError(i)
-        return self._name(i)
 
 
 class Batch(NamedTuple):

@@ -12,6 +12,7 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.file_format import need
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.kept import cache_folder, digest, identity, whole_file
+from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
 from eesmm_keras.progress import track
@@ -49,8 +50,9 @@ class Parquet(Source):
         strata = np.zeros(len(rows), np.int64) if rows.labels is None else rows.labels
         index = piece_indices(piece, strata, options.val_fraction, options.seed)
         whole = ImageSource(
-            spec, rows, rows.labels, rows.class_names, note=note, ids=Numbered(len(rows), part)
-        )
+            spec, rows, rows.labels, rows.class_names, note=note,
+            ids=Lazy(len(rows), f"{part} row {{}}".format),
+        )  # fmt: skip
         return whole.take(index)
 
 
@@ -85,19 +87,6 @@ class Rows(Sequence):
         if len(data) < size:
             raise DataError("is cut short in the cache: remove its folder 'parquet'")
         return data
-
-
-class Numbered(Sequence):
-    """Names of rows, made when they are asked for."""
-
-    def __init__(self, count, part):
-        self._count, self._part = count, part
-
-    def __len__(self):
-        return self._count
-
-    def __getitem__(self, i):
-        return f"{self._part} row {i}"
 
 
 def _files(spec):

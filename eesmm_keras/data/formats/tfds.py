@@ -9,6 +9,7 @@ import numpy as np
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import Chosen, ImageSource
 from eesmm_keras.data.kept import identity, kept_arrays
+from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
 
@@ -54,7 +55,9 @@ class TensorFlowDatasets(Source):
             labels=None if labels is None else labels[index],
             class_names=None if label is None else label.names,
             note=note,
-            ids=Chosen(Named(f"{match['name']} {parts[part]}", len(encoded)), index),
+            ids=Chosen(
+                Lazy(len(encoded), f"{match['name']} {parts[part]} image {{}}".format), index
+            ),
         )
 
 
@@ -128,19 +131,6 @@ def _read(spec, builder, split, image_key, label_key):
     rows = list(tfds.as_numpy(dataset))
     labels = None if label_key is None else np.array([row[label_key] for row in rows], np.int64)
     return [row[image_key] for row in rows], labels
-
-
-class Named(Sequence):
-    """Names of images by number, made when they are asked for."""
-
-    def __init__(self, what, count):
-        self._what, self._count = what, count
-
-    def __len__(self):
-        return self._count
-
-    def __getitem__(self, i):
-        return f"{self._what} image {i}"
 
 
 class Records(Sequence):

@@ -13,6 +13,7 @@ from eesmm_keras.data.files import SUFFIXES, known_formats
 from eesmm_keras.data.formats.folder import class_names
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.kept import identity, kept_arrays
+from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.paths import PathList, top_folders
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
@@ -49,7 +50,9 @@ class WebDataset(Source):
             )
         strata = np.zeros(len(members), np.int64) if labels is None else labels
         index = piece_indices(piece, strata, options.val_fraction, options.seed)
-        whole = ImageSource(spec, members, labels, names, note=note, ids=Described(members, part))
+        whole = ImageSource(
+            spec, members, labels, names, note=note, ids=Lazy(len(members), members.describe)
+        )
         return whole.take(index)
 
 
@@ -120,19 +123,6 @@ class Members(Sequence):
         names = class_names(tops)
         number = {name: label for label, name in enumerate(names or ())}
         return (np.array([number[top] for top in tops], np.int64), names) if names else (None, None)
-
-
-class Described(Sequence):
-    """Names of members, made when they are asked for."""
-
-    def __init__(self, members, part):
-        self._members, self._part = members, part
-
-    def __len__(self):
-        return len(self._members)
-
-    def __getitem__(self, i):
-        return self._members.describe(i)
 
 
 def _shards(spec):
