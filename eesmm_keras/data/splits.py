@@ -1,8 +1,13 @@
 """The rules by which data sets are divided into parts, the same for every source."""
 
+import os
+import re
+
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
+
+_PARTS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
 def choose_part(parts, split):
@@ -30,6 +35,30 @@ def choose_part(parts, split):
         return "train", "val", ""
     part, piece, _ = choose_part(parts, "val")
     return part, piece, "There are no test images: 'test' is the validation images."
+
+
+def parts_of_files(paths, place, kind):
+    """Files by the part that they are of, as the begin of their names says, or else their folder.
+
+    Args:
+        paths: of files. place: what the user named; kind: what they are, for messages.
+
+    Returns:
+        `{"train": [path, ...], ...}`, paths sorted; those that say nothing are of "train".
+
+    Raises:
+        DataError: there are no files, or none of "train".
+    """
+    parts = {}
+    for path in sorted(paths):
+        start = re.split(r"[-_.\d]", os.path.basename(path))[0].lower()
+        folder = os.path.basename(os.path.dirname(path)).lower()
+        parts.setdefault(_PARTS.get(start) or _PARTS.get(folder) or "train", []).append(path)
+    if not parts:
+        raise DataError(f"'{place}' holds no {kind}. Expected a folder, a file or a pattern.")
+    if "train" not in parts:
+        raise DataError(f"'{place}' holds {', '.join(sorted(parts))} {kind}, but none to train on.")
+    return parts
 
 
 def stratified_split(labels, fraction, seed):

@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,11 +13,10 @@ from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.kept import cache_folder, digest, identity, whole_file
 from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.source import Source
-from eesmm_keras.data.splits import choose_part, piece_indices
+from eesmm_keras.data.splits import choose_part, parts_of_files, piece_indices
 from eesmm_keras.progress import track
 
 _START = "parquet:"
-_PARTS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _ROWS = 256
 _VERSION = 1
 
@@ -93,16 +91,7 @@ def _files(spec):
     """`{part: paths of its files, sorted}`."""
     place = spec[len(_START) :]
     pattern = os.path.join(glob.escape(place), "**", "*.parquet") if os.path.isdir(place) else place
-    parts = {}
-    for path in sorted(glob.glob(pattern, recursive=True)):
-        start = re.split(r"[-_.\d]", os.path.basename(path))[0].lower()
-        folder = os.path.basename(os.path.dirname(path)).lower()
-        parts.setdefault(_PARTS.get(start) or _PARTS.get(folder) or "train", []).append(path)
-    if "train" not in parts:
-        others = f"{', '.join(sorted(parts))} files, but none to train on"
-        found = others if parts else "no .parquet files"
-        raise DataError(f"'{place}' holds {found}.")
-    return parts
+    return parts_of_files(glob.glob(pattern, recursive=True), place, ".parquet files")
 
 
 def _unpack(spec, files, folder):

@@ -16,12 +16,11 @@ from eesmm_keras.data.kept import identity, kept_arrays
 from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.paths import PathList, top_folders
 from eesmm_keras.data.source import Source
-from eesmm_keras.data.splits import choose_part, piece_indices
+from eesmm_keras.data.splits import choose_part, parts_of_files, piece_indices
 from eesmm_keras.progress import track
 
 _START = "wds:"
 _BLOCK = 512  # a block of zeros ends a tar file
-_PARTS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -132,18 +131,7 @@ def _shards(spec):
         paths = glob.glob(os.path.join(glob.escape(place), "**", "*.tar"), recursive=True)
     else:
         paths = [path for pattern in _expanded(place) for path in glob.glob(pattern)]
-    if not paths:
-        raise DataError(
-            f"'{place}' holds no tar files. Expected a folder, a .tar file or a pattern."
-        )
-    parts = {}
-    for path in sorted(paths):
-        start = re.split(r"[-_.\d]", os.path.basename(path))[0].lower()
-        folder = os.path.basename(os.path.dirname(path)).lower()
-        parts.setdefault(_PARTS.get(start) or _PARTS.get(folder) or "train", []).append(path)
-    if "train" not in parts:
-        raise DataError(f"'{place}' holds {', '.join(sorted(parts))} shards, but none to train on.")
-    return parts
+    return parts_of_files(paths, place, "tar files")
 
 
 def _expanded(pattern):
