@@ -19,7 +19,7 @@ PACKAGES = {
 }
 # A room may import from the rooms before it; those of one rank do not know each other.
 RANKS = [
-    {"_version", "errors", "image_size", "recipes"},
+    {"_version", "errors", "image_size", "recipes", "whole_files"},
     {"child_process", "names", "progress", "quiet"},
     {"registry", "checks"},
     {"parallel", "guarded_model", "partial_training"},

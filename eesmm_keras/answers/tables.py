@@ -13,7 +13,7 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.paths import printable
 from eesmm_keras.gallery import SIDE, save_gallery
-from eesmm_keras.training.state_files import write_atomically
+from eesmm_keras.whole_files import write_atomically
 
 
 @dataclass

@@ -22,6 +22,7 @@ from eesmm_keras._version import __version__
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import shortened
 from eesmm_keras.training.state_files import check_kind
+from eesmm_keras.whole_files import write_atomically
 
 # File names are bytes: those that are no UTF-8 go through as they are.
 TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
@@ -247,9 +248,4 @@ def read_about(path):
 
 
 def write_about(path, about):
-    partial = path.with_name(f"partial-{path.name}")
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(about, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_atomically(path, lambda file: file.write(json.dumps(about, indent=1).encode()))

@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-import os
 from pathlib import Path
 
 from eesmm_keras.errors import UserError
+from eesmm_keras.whole_files import write_atomically
 
 METRICS = "metrics.json"
 
@@ -43,9 +43,7 @@ def write_findings(folder, findings, facts, pictures=None):
         if not draw:
             (folder / name).unlink(missing_ok=True)
             continue
-        image = io.BytesIO()
-        draw(image)
-        _write(folder / name, image.getvalue())
+        write_atomically(folder / name, draw)
     write_metrics(folder, {**facts, **findings.numbers()})
 
 
@@ -55,6 +53,4 @@ def write_metrics(folder, numbers):
 
 
 def _write(path, data):
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    write_atomically(path, lambda file: file.write(data))

@@ -12,7 +12,8 @@ from eesmm_keras.reports import html
 from eesmm_keras.reports.curves import curve
 from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.runs import Run
-from eesmm_keras.training.state_files import read_text, write_atomically
+from eesmm_keras.training.state_files import read_text
+from eesmm_keras.whole_files import write_atomically
 
 REPORT, EVALUATION = "report.html", "evaluation"
 # Columns of metrics.csv that are about speed and not about what is learnt.

@@ -3,7 +3,7 @@
 import contextlib
 
 from eesmm_keras.data.sources import open_source, plain_failures
-from eesmm_keras.training.state_files import write_atomically
+from eesmm_keras.whole_files import write_atomically
 
 # What is skipped without being told to: this share of the images, and so many of a small folder.
 _DEFAULT_SHARE = 0.01

@@ -16,7 +16,8 @@ import numpy as np
 
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import shortened
-from eesmm_keras.training.state_files import check_kind, remove_file, write_atomically
+from eesmm_keras.training.state_files import check_kind
+from eesmm_keras.whole_files import remove_file, write_atomically
 
 _PATTERN = "step_*.npz"
 _FACTS = "facts.json"

@@ -8,7 +8,8 @@ import yaml
 
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import parse_yaml, shortened
-from eesmm_keras.training.state_files import read_text, write_atomically
+from eesmm_keras.training.state_files import read_text
+from eesmm_keras.whole_files import write_atomically
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "keras-cv", "numpy", "pillow")
 # What may change when a run goes on: it does not change what is computed. The folder may be moved.

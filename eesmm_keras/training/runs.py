@@ -25,7 +25,8 @@ from pathlib import Path
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.run_lock import RunLock
-from eesmm_keras.training.state_files import check_kind, read_text, write_atomically
+from eesmm_keras.training.state_files import check_kind, read_text
+from eesmm_keras.whole_files import write_atomically
 
 _LOCK = "lock"
 # Settings that are named where many differ.

@@ -1,6 +1,5 @@
-"""Files that hold the state of a run: read with suspicion, written whole or not at all."""
+"""Files that hold the state of a run, read with suspicion."""
 
-import os
 import stat
 
 from eesmm_keras.errors import UserError
@@ -61,35 +60,3 @@ def read_text(path, advice, limit=2**26):
     if len(data) > limit:
         raise UserError(f"{path} is damaged: it has more than {limit} bytes. {advice}")
     return text
-
-
-def write_atomically(path, write):
-    """Make a file that is complete or not there: `write(file)` fills it, opened for bytes."""
-    partial = path.with_name(f"partial-{path.name}")
-    try:
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    except OSError:
-        remove_file(partial)
-        raise
-
-
-def remove_file(path):
-    """Remove a file if that is possible; it is not worth a message where it is not."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
-
-
-def _sync_folder(folder):
-    """Make the disk remember a renaming."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
