@@ -78,30 +78,21 @@ def command(
     from eesmm_keras.training.weights import as_keras_file
 
     precision, where = quantize or precision, where_from(options)
-    with as_keras_file(weights, say=click.echo) as path:
-        reduction = None
-        if precision != "float32":
-            from eesmm_keras.exports.proof_images import reduction_of
+    with as_keras_file(weights, say=click.echo) as source:
+        reduction = samples = None
+        if data or precision != "float32":
+            from eesmm_keras.exports.proof_images import reduction_of, sample_images
+            from eesmm_keras.exports.source import load_source
 
+            source = load_source(source)
+            samples = sample_images(source, data, **where) if data else None
+        if precision != "float32":
             reduction = reduction_of(
-                path, data, precision, features=features, calibration=calibration_images,
+                source, data, precision, features=features, calibration=calibration_images,
                 max_drop=max_drop, **where,
             )  # fmt: skip
-        samples = _samples(path, data, where) if data else None
         report = export_model(
-            path, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
+            source, fmt, out, preprocessing=not no_preprocessing, features=features, resize=resize,
             sample_images=samples, overwrite=overwrite, origin=weights, reduction=reduction,
         )  # fmt: skip
     click.echo(str(report))
-
-
-def _samples(path, data, where):
-    from eesmm_keras.data.pipeline import load_arrays
-    from eesmm_keras.data.sources import open_source
-    from eesmm_keras.training.inputs import reading_of
-    from eesmm_keras.training.weights import load_backbone
-
-    backbone = load_backbone(path)
-    source = open_source(data, **where, reading=reading_of(backbone))
-    images, _ = load_arrays(source, backbone.image_shape[:2], limit=16)
-    return images

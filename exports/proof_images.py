@@ -3,15 +3,16 @@
 from eesmm_keras.data.pipeline import load_arrays
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.exports.reduction import Reduction
-from eesmm_keras.exports.source import backbone_of, load_source
+from eesmm_keras.exports.source import backbone_of
 from eesmm_keras.tasks.task import Task
 from eesmm_keras.training.inputs import reading_of
 
 # Judged on so many at most. Feature pyramids are large: a few images are enough for a mean cosine.
 JUDGED, JUDGED_FEATURES = 1000, 64
+_COMPARED = 16
 
 
-def reduction_of(path, data, precision, *, features=False, calibration=128, max_drop=1.0, **where):
+def reduction_of(model, data, precision, *, features=False, calibration=128, max_drop=1.0, **where):
     """A `Reduction` with images of a data set.
 
     Calibration takes images of the train part, evenly spread over it (and so over the classes of a
@@ -19,17 +20,16 @@ def reduction_of(path, data, precision, *, features=False, calibration=128, max_
     the data and the numbers.
 
     Args:
-        path: a `.keras` file. data: see `open_source`; None: no images at all.
+        model: that is exported. data: see `open_source`; None: no images at all.
         precision: "float16" or "int8". features: whether features are exported.
         calibration: number of images. max_drop: see `Reduction`.
         **where (data_dir, max_image_pixels, follow_links): see `open_source`.
 
     Raises:
-        UserError: a file that does not load, no images, or labels of other classes than the model's.
+        UserError: no images, or labels of other classes than the model's.
     """
     if data is None:
         return Reduction(precision, max_drop=max_drop)
-    model = load_source(path)
     features = features or not isinstance(model, Task)
     backbone = backbone_of(model)
     size, where = backbone.image_shape[:2], {**where, "reading": reading_of(backbone)}
@@ -41,3 +41,10 @@ def reduction_of(path, data, precision, *, features=False, calibration=128, max_
         known, _ = load_arrays(open_source(data, "train", **where), size, limit=calibration)
     images, labels = load_arrays(test, size, limit=JUDGED_FEATURES if features else JUDGED)
     return Reduction(precision, known, images, None if features else labels, max_drop)
+
+
+def sample_images(model, data, **where):
+    """Images of a data set to compare an export on, as `export_model` takes them."""
+    backbone = backbone_of(model)
+    source = open_source(data, **where, reading=reading_of(backbone))
+    return load_arrays(source, backbone.image_shape[:2], limit=_COMPARED)[0]
