@@ -1,6 +1,7 @@
 """What answers questions about images: a model of this package, public weights or an ONNX file."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from eesmm_keras.converters.source import is_foreign
@@ -20,14 +21,19 @@ def open_model(where, say=None):
         UserError: nothing there, or not readable.
     """
     if _is_onnx(where):
-        from eesmm_keras.answers.onnx_file import OnnxFile
-
         if not Path(where).is_file():
             raise UserError(f"{where} does not exist. Give an ONNX file, a run or a .keras file.")
-        return OnnxFile(str(where))
+        return _onnx_file(str(where), identity(where))
     from eesmm_keras.answers.keras_model import KerasModel
 
     return KerasModel(where, say)
+
+
+@lru_cache(maxsize=1)  # it is asked how images are read, and later what they show
+def _onnx_file(where, state):
+    from eesmm_keras.answers.onnx_file import OnnxFile
+
+    return OnnxFile(where)
 
 
 def reading_for(where):
