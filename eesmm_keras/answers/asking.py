@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from eesmm_keras.answers.models import identity
 from eesmm_keras.data.stream import stream
 from eesmm_keras.errors import UserError
@@ -69,16 +67,6 @@ def batches_left(work, source, model, label):
     """The `Batch`es that `work` still lacks, with progress on a terminal."""
     batches = stream(source, model.image_shape[:2], work.batch_size, work.start)
     return track(batches, len(source) - work.start, label)
-
-
-def check_finite(outputs):
-    """The outputs, unless they are not finite: then a UserError."""
-    if not np.isfinite(outputs).all():
-        raise UserError(
-            "The model's outputs are not finite: its weights hold NaN or infinity. Take those of a run "
-            "that did not diverge."
-        )
-    return outputs
 
 
 def check_out(out, example):

@@ -4,12 +4,13 @@ import os
 
 import numpy as np
 
-from eesmm_keras.answers.asking import Answer, batches_left, check_finite, check_out, question
+from eesmm_keras.answers.asking import Answer, batches_left, check_out, question
 from eesmm_keras.answers.matrix_files import MatrixFile, check_format, read_names, write_as
 from eesmm_keras.answers.models import open_model, reading_for
 from eesmm_keras.answers.work import ROWS, Work, beside
 from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation.features import check_finite
 
 FEATURES = ("pooled", "stages", "patches")
 PRECISIONS = ("float32", "float16")

@@ -5,11 +5,11 @@ import os
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from eesmm_keras.answers.asking import check_finite
 from eesmm_keras.answers.embeddings import unit_length
 from eesmm_keras.answers.models import open_model
 from eesmm_keras.data.stream import open_files, stream
 from eesmm_keras.errors import UserError
+from eesmm_keras.evaluation.features import check_finite
 
 _QUERIES_AT_ONCE = 4096
 

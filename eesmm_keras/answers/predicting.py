@@ -1,11 +1,12 @@
 """`eesmm predict`: the most probable classes of any number of images, as a CSV."""
 
-from eesmm_keras.answers.asking import Answer, batches_left, check_finite, check_out, question
+from eesmm_keras.answers.asking import Answer, batches_left, check_out, question
 from eesmm_keras.answers.models import open_model, reading_for
 from eesmm_keras.answers.work import ROWS, Work
 from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.classification.probabilities import softmax, top_classes
+from eesmm_keras.evaluation.features import check_finite
 
 
 def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=None, **where):
