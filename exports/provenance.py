@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eesmm_keras.converters.recognition import open_weights
-from eesmm_keras.converters.source import is_foreign
+from eesmm_keras.converters.source import HUB, is_foreign
 from eesmm_keras.errors import UserError
 from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.runs import Run
 
-_HUB = "hf://"
 _LONGEST = 8  # runs, one from the other
 
 
@@ -57,9 +56,9 @@ class Provenance:
     @property
     def base_model(self):
         """OWNER/NAME on the Hugging Face hub, or None."""
-        if self.public is None or not self.public.startswith(_HUB):
+        if self.public is None or not self.public.startswith(HUB):
             return None
-        return self.public.removeprefix(_HUB).partition("@")[0]
+        return self.public.removeprefix(HUB).partition("@")[0]
 
 
 def provenance_of(origin):

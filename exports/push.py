@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
+from eesmm_keras.converters.source import HUB
 from eesmm_keras.errors import UserError
 from eesmm_keras.exports.card import card_path
 
-_HUB = "hf://"
 _NAME = r"[\w.-]+/[\w.-]+"
 
 
@@ -28,8 +28,8 @@ def push_export(export, where, private=False, say=print, api=None):
         UserError: no export, no such name, `huggingface_hub` is missing, or the hub cannot be reached
             or refuses. The hub takes all files or none.
     """
-    name = str(where).removeprefix(_HUB)
-    if not str(where).startswith(_HUB) or not re.fullmatch(_NAME, name):
+    name = str(where).removeprefix(HUB)
+    if not str(where).startswith(HUB) or not re.fullmatch(_NAME, name):
         raise UserError(f"Expected hf://OWNER/NAME, got {where}.")
     files = files_of(export)
     try:

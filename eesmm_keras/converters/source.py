@@ -9,7 +9,7 @@ from eesmm_keras.converters.reading import PICKLES, SUFFIXES, read_file
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import parse_yaml
 
-_HUB = "hf://"
+HUB = "hf://"
 _LARGEST_TEXT = 2**24
 # Where keras-hub keeps what its task puts on the backbone.
 _HEAD = "task.weights.h5"
@@ -42,7 +42,7 @@ class Source:
 def is_foreign(where):
     """Whether a place is for the converters, and not a run or `.keras` file of this package."""
     where = str(where)
-    if where.startswith(_HUB):
+    if where.startswith(HUB):
         return True
     path = Path(where)
     if path.is_dir():
@@ -64,7 +64,7 @@ def open_source(where):
         UserError: nothing there, or it cannot be read.
     """
     where = str(where)
-    path = _from_hub(where) if where.startswith(_HUB) else Path(where)
+    path = _from_hub(where) if where.startswith(HUB) else Path(where)
     try:
         if path.is_dir():
             return _open_folder(where, path)
@@ -159,7 +159,7 @@ def _licence(card, config):
 
 def _from_hub(where):
     """Folder of a snapshot from the Hugging Face hub."""
-    name, _, revision = where.removeprefix(_HUB).partition("@")
+    name, _, revision = where.removeprefix(HUB).partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise UserError(f"{where} is no name on the hub. Expected hf://OWNER/NAME.")
     by_hand = (
