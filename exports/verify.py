@@ -41,8 +41,7 @@ def comparison_batches(sample_images, image_shape, resize, floats=False):
     if not fits or len(images) < 5 or images.shape[3] != channels or images.dtype != kind:
         raise ExportError(
             f"Expected `sample_images` of at least 5 {kind} images of {channels} channels, "
-            f"{expected}, "
-            f"received: {images.dtype} of shape {images.shape}"
+            f"{expected}, received: {images.dtype} of shape {images.shape}"
         )
     batches = {"batch_1": images[:1], "batch_5": images[:5]}
     if resize:

@@ -48,9 +48,8 @@ def near_duplicates(vectors, threshold):
 
 def _pairs(vectors, i, j, threshold):
     cosines = vectors[i : i + _ROWS] @ vectors[j : j + _ROWS].T
-    if (
-        cosines.max() < threshold - _ROUNDING
-    ):  # nearly all blocks, and quicker than to look for some
+    # So it is in nearly all blocks, and it is quicker than to look for some.
+    if cosines.max() < threshold - _ROUNDING:
         return tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float32))
     found = np.flatnonzero(cosines >= threshold - _ROUNDING)
     left, right = np.divmod(found, cosines.shape[1])

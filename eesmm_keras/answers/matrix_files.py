@@ -2,6 +2,7 @@
 
 import csv
 import os
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -28,8 +29,6 @@ class MatrixFile:
 
     def _header_for(self, rows):
         # NumPy leaves room for the number of rows to grow.
-        from io import BytesIO
-
         text = BytesIO()
         facts = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False}
         np.lib.format.write_array_header_1_0(text, {**facts, "shape": (rows, *self.shape)})
