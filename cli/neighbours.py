@@ -41,9 +41,10 @@ def command(embeddings, query, top, duplicates, out, picture, weights, **options
     for option, path, suffix in (("--out", out, ".csv"), ("--picture", picture, ".png")):
         if path is not None and Path(path).suffix.lower() != suffix:
             raise UserError(f"{option} must end in {suffix}, got {path}.")
-    from eesmm_keras.quiet import load_backend
+    if query is not None:
+        from eesmm_keras.quiet import load_backend
 
-    load_backend()
+        load_backend()
     from eesmm_keras.answers import tables
     from eesmm_keras.answers.embeddings import read_embeddings
 

@@ -10,7 +10,7 @@ from eesmm_keras.answers.models import open_model, reading_for
 from eesmm_keras.answers.work import ROWS, Work, beside
 from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
-from eesmm_keras.evaluation.features import check_finite
+from eesmm_keras.finite import check_finite
 
 FEATURES = ("pooled", "stages", "patches")
 PRECISIONS = ("float32", "float16")

@@ -6,10 +6,9 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from eesmm_keras.answers.embeddings import unit_length
-from eesmm_keras.answers.models import open_model
 from eesmm_keras.data.stream import open_files, stream
 from eesmm_keras.errors import UserError
-from eesmm_keras.evaluation.features import check_finite
+from eesmm_keras.finite import check_finite
 
 _QUERIES_AT_ONCE = 4096
 
@@ -75,6 +74,9 @@ def query_vectors(query, embeddings, weights=None, say=None, **where):
     weights = weights or embeddings.about.get("weights")
     if not weights:
         raise UserError(f"{embeddings.path} does not say which encoder made it: give --weights.")
+    # The search itself needs no Keras.
+    from eesmm_keras.answers.models import open_model
+
     model = open_model(weights, say)
     source, names = open_files(query, **where, reading=model.reading)
     asked, vectors = [], []

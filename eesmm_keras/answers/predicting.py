@@ -6,7 +6,7 @@ from eesmm_keras.answers.work import ROWS, Work
 from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.classification.probabilities import softmax, top_classes
-from eesmm_keras.evaluation.features import check_finite
+from eesmm_keras.finite import check_finite
 
 
 def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=None, **where):

@@ -70,20 +70,6 @@ def check_features(train_x, train_y, test_x, test_y):
     return train_x, train_y, test_x, test_y
 
 
-def check_finite(outputs):
-    """The outputs of a model, an array.
-
-    Raises:
-        UserError: they are not finite.
-    """
-    if not np.isfinite(outputs).all():
-        raise UserError(
-            "The model's outputs are not finite: its weights hold NaN or infinity. Take those of a run "
-            "that did not diverge."
-        )
-    return outputs
-
-
 def stage_means(outputs):
     """Means over the positions of the levels of a feature pyramid, in their order.
 

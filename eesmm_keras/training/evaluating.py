@@ -5,9 +5,9 @@ import keras
 from eesmm_keras.data.pipeline import evaluation_dataset
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.errors import UserError
-from eesmm_keras.evaluation.features import check_finite
 from eesmm_keras.evaluation.findings import Findings
 from eesmm_keras.evaluation.probes import PROBES, make_probe
+from eesmm_keras.finite import check_finite
 from eesmm_keras.gallery import SIDE, save_gallery
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.task import Task
