@@ -24,7 +24,7 @@ class ContrastiveMIM(HiddenPixels):
     encoder sees the visible units only; a light decoder rebuilds the hidden pixels of each crop
     (as `GreenMIM`), and the mean of the visible tokens, projected, must be closer to that of the
     image's other crop than to those of other images. After CAN (Mishra et al., 2022), without its noise
-    prediction. Colours stay as they are: changing them hurt (docs/evidence.md).
+    prediction and without changes of colour. docs/evidence.md has what it learns, and where it fails.
 
     Images are compared within a batch, on several devices within each device's part of it, so the loss
     depends on their number.

@@ -15,8 +15,8 @@ from eesmm_keras.training.inputs import asked_reading
 from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.settings import method_arguments, resolve
 
-# Forward multiply-accumulates of a whole run in 1e9, encoder and decoder: about 30 minutes of one core
-# of a processor; what 300 epochs of ImageNet take with the large encoder.
+# Forward multiply-accumulates of a whole run in 1e9, encoder and decoder: 20 to 30 minutes of one
+# core of a processor; what 300 epochs of ImageNet take with the large encoder.
 _SMALL_BUDGET, _LARGE_BUDGET = 5e3, 2.5e8
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 800
 # Forward multiply-accumulates for one image with the settings below, as `MaskedImageModel.macs` counts
