@@ -19,6 +19,7 @@ _PUBLIC = {
     "MixMIM": "eesmm_keras.methods.mixmim",
     "SimMIM": "eesmm_keras.methods.simmim",
     "SwinBackbone": "eesmm_keras.backbones.swin",
+    "TwinsBackbone": "eesmm_keras.backbones.twins",
     "ViTBackbone": "eesmm_keras.backbones.vit",
     "add_lora": "eesmm_keras.partial_training",
     "export_model": "eesmm_keras.exports",

@@ -17,6 +17,10 @@ SMALL = {
         "image_shape": (32, 32, 3), "embed_dim": 16, "depths": (1, 2), "num_heads": (2, 2),
         "window_size": 3, "patch_size": 2, "positions": "sincos",
     },
+    "twins": {
+        "image_shape": (32, 32, 3), "patch_size": 2, "dims": (8, 16), "depths": (2, 1),
+        "num_heads": (1, 2), "window_size": 3, "reductions": (2, 1),
+    },
     "vit": {"image_shape": (32, 32, 3), "patch_size": 4, "dim": 16, "depth": 2, "num_heads": 2},
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import random_images, to_numpy
-from eesmm_keras import ImageClassifier, SwinBackbone, ViTBackbone
+from eesmm_keras import ImageClassifier, SwinBackbone, TwinsBackbone, ViTBackbone
 from eesmm_keras.exports import ExportError, export_model
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.graph import build_graph, named_outputs
@@ -27,6 +27,12 @@ def vit(**kwargs):
     return ViTBackbone(**{**sizes, **PIXELS, **kwargs})
 
 
+def twins(**kwargs):
+    sizes = {"image_shape": (32, 16, 3), "patch_size": 2, "window_size": 3, "dims": (8, 12)}
+    heads = {"depths": (2, 1), "num_heads": (1, 2), "reductions": (2, 1)}
+    return TwinsBackbone(**{**sizes, **heads, **PIXELS, **kwargs})
+
+
 def head(backbone, **kwargs):
     return ImageClassifier(backbone, 3, NAMES, **kwargs)
 
@@ -39,6 +45,11 @@ CASES = {
         {"transformers": "SwinForImageClassification", "timm": "", "keras_hub": ""},
     ),
     "swin with positions": (lambda: swin(positions="learned"), {"transformers": "SwinModel"}),
+    "twins": (twins, {"timm": "twins_svt_small"}),
+    "twins classifier without windows": (
+        lambda: head(twins(window_size=None, mlp_ratio=(8.0, 4.0))),
+        {"timm": "twins_pcpvt_small"},
+    ),
     "vit": (vit, {"transformers": "ViTModel", "timm": "", "keras_hub": ""}),
     "vit classifier": (
         lambda: head(vit(image_shape=(16, 16, 3))),

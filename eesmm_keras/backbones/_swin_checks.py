@@ -1,18 +1,14 @@
 """Checks of a `SwinBackbone`'s own arguments. Each raises a ValueError that says what was expected."""
 
+from eesmm_keras.backbones._stage_checks import check_blocks_of, check_depths
 from eesmm_keras.checks import (
-    MAX_DEPTH,
     MAX_MLP_RATIO,
-    MAX_SIDE,
     MAX_WIDTH,
     MAX_WINDOW,
-    block_parameters,
     check_choice,
     check_flag,
-    check_heads,
     check_list,
     check_number,
-    check_parameters,
     check_rate,
     check_whole,
 )
@@ -20,26 +16,12 @@ from eesmm_keras.checks import (
 
 def check_stages(embed_dim, depths, num_heads, patch_size, mlp_ratio):
     """Sizes of the stages; returns the side of a mask unit in pixels."""
-    check_whole("patch_size", patch_size, 1, MAX_SIDE)
-    if patch_size & (patch_size - 1):
-        raise ValueError(f"patch_size must be a power of two, got {patch_size}.")
-    depths, num_heads = check_list("depths", depths), check_list("num_heads", num_heads)
-    if not 1 <= len(depths) <= 8:
-        raise ValueError(f"depths must hold 1 to 8 numbers, one per stage, got {depths}.")
-    if len(num_heads) != len(depths):
-        raise ValueError(
-            f"num_heads needs one number per stage: {len(depths)} stages in depths={depths}, got "
-            f"num_heads={num_heads}."
-        )
+    stride = check_depths(depths, num_heads, patch_size)
     check_whole("embed_dim", embed_dim, 1, MAX_WIDTH >> (len(depths) - 1))
     check_number("mlp_ratio", mlp_ratio, 1e-3, MAX_MLP_RATIO)
-    parameters = 0
-    for number, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
-        check_whole("depths", depth, 1, MAX_DEPTH)
-        check_heads("num_heads", heads, embed_dim * 2**number)
-        parameters += depth * block_parameters(embed_dim * 2**number, mlp_ratio)
-    check_parameters(parameters)
-    return patch_size * 2 ** (len(depths) - 1)
+    dims = [embed_dim << number for number in range(len(depths))]
+    check_blocks_of(dims, depths, num_heads, [mlp_ratio] * len(depths))
+    return stride
 
 
 def check_windows(window_size, stages):

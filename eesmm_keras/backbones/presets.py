@@ -1,4 +1,4 @@
-"""Published sizes of Swin as plain constructor arguments. Weights are not part of a preset."""
+"""Published sizes of Swin and Twins as plain constructor arguments. Weights are not part of a preset."""
 
 _SWIN = {
     "tiny": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
@@ -61,6 +61,31 @@ def _swin_presets():
 
 
 SWIN_PRESETS = _swin_presets()
+
+
+# Chu et al., 2021, Tables 1 and 2; heads are 32 wide in SVT and 64 in PCPVT.
+_SVT = {
+    "small": {"dims": (64, 128, 256, 512), "depths": (2, 2, 10, 4), "num_heads": (2, 4, 8, 16)},
+    "base": {"dims": (96, 192, 384, 768), "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)},
+    "large": {"dims": (128, 256, 512, 1024), "depths": (2, 2, 18, 2), "num_heads": (4, 8, 16, 32)},
+}
+_PCPVT = {"small": (3, 4, 6, 3), "base": (3, 4, 18, 3), "large": (3, 8, 27, 3)}
+
+TWINS_PRESETS = {
+    **{f"twins_svt_{size}": shape for size, shape in _SVT.items()},
+    **{
+        f"twins_pcpvt_{size}": {
+            "dims": (64, 128, 320, 512), "depths": depths, "num_heads": (1, 2, 5, 8),
+            "window_size": None, "mlp_ratio": (8.0, 8.0, 4.0, 4.0),
+        }
+        for size, depths in _PCPVT.items()
+    },
+    # For small images: three stages, mask units of 8 pixels.
+    "twins_mini_32": {
+        "image_shape": (32, 32, 3), "patch_size": 2, "window_size": 4, "dims": (48, 96, 192),
+        "depths": (2, 2, 2), "num_heads": (2, 4, 8), "reductions": (4, 2, 1),
+    },
+}  # fmt: skip
 
 
 def default_backbone(data):

@@ -13,9 +13,11 @@ from eesmm_keras.errors import UserError
 _FIXED = (
     "embed_dim",
     "dim",
+    "dims",
     "depths",
     "depth",
     "num_heads",
+    "reductions",
     "mlp_ratio",
     "qkv_bias",
     "class_token",

@@ -9,6 +9,8 @@ from eesmm_keras.layers.dropout import Dropout
 class WindowAttention(keras.layers.Layer):
     """Multi-head self-attention inside windows, with relative position bias (Liu et al., 2021, Eq. 4).
 
+    Without the bias it is the locally-grouped attention of Twins (Chu et al., 2021, section 3.2).
+
     Which tokens form a window is not its business: a partition (`ops.partitions`) splits the
     tokens into sets, joins them again and turns the bias table into a bias.
 
@@ -20,11 +22,12 @@ class WindowAttention(keras.layers.Layer):
         attention_dropout: rate on the attention weights.
         dropout: rate on the output.
         kernel_initializer: of the dense kernels, see `SwinBackbone`.
+        position_bias: whether there is a relative position bias.
     """
 
     def __init__(
         self, dim, num_heads, window, qkv_bias=True, attention_dropout=0.0, dropout=0.0,
-        kernel_initializer=None, **kwargs,
+        kernel_initializer=None, position_bias=True, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         if dim % num_heads:
@@ -32,7 +35,7 @@ class WindowAttention(keras.layers.Layer):
         self.dim, self.num_heads, self.window = dim, num_heads, window
         self.qkv_bias = qkv_bias
         self.attention_dropout, self.dropout = attention_dropout, dropout
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer, self.position_bias = kernel_initializer, position_bias
         self.qkv = keras.layers.Dense(
             3 * dim, use_bias=qkv_bias, kernel_initializer=dense_kernel(kernel_initializer),
             dtype=self.dtype_policy, name="qkv",
@@ -45,11 +48,12 @@ class WindowAttention(keras.layers.Layer):
         self.drop = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
-        self.relative_position_table = self.add_weight(
-            shape=((2 * self.window - 1) ** 2, self.num_heads),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            name="relative_position_table",
-        )
+        if self.position_bias:
+            self.relative_position_table = self.add_weight(
+                shape=((2 * self.window - 1) ** 2, self.num_heads),
+                initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                name="relative_position_table",
+            )
         self.qkv.build((None, None, self.dim))
         self.projection.build((None, None, self.dim))
 
@@ -65,12 +69,18 @@ class WindowAttention(keras.layers.Layer):
             for part in ops.split(x, 3, axis=-1)
         )
         scores = ops.matmul(query * head**-0.5, ops.swapaxes(key, -1, -2))
-        scores = ops.cast(scores, "float32") + partition.bias(self.relative_position_table)
+        scores = ops.cast(scores, "float32") + partition.bias(self._table())
         weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
         weights = self.attention_drop(weights, training=training)
         x = ops.transpose(ops.matmul(weights, value), (0, 1, 3, 2, 4))
         x = partition.join(ops.reshape(x, (-1, sets, size, self.dim)))
         return self.drop(self.projection(x), training=training)
+
+    def _table(self):
+        """The table; without a bias zeros, for one head that stands for all."""
+        if self.position_bias:
+            return self.relative_position_table
+        return ops.zeros(((2 * self.window - 1) ** 2, 1), "float32")
 
     def get_config(self):
         return {
@@ -82,4 +92,5 @@ class WindowAttention(keras.layers.Layer):
             "attention_dropout": self.attention_dropout,
             "dropout": self.dropout,
             "kernel_initializer": self.kernel_initializer,
+            "position_bias": self.position_bias,
         }

@@ -24,6 +24,8 @@ class StageGeometry:
         window: nominal window size. `dim`: channels, to weigh projections against attention.
         depth: number of blocks; the second and every other block uses shifted windows.
         shift: whether they do.
+        fits: whether a map that is smaller than a window is one window, as in Swin. If not, it is
+            padded to one, as in Twins.
     """
 
     height: int
@@ -33,10 +35,13 @@ class StageGeometry:
     dim: int
     depth: int
     shift: bool = True
+    fits: bool = True
 
     @property
     def partitions(self):
         """`((name, window, shift), ...)` of the partitions that the stage's blocks use."""
+        if not self.fits:
+            return (("plain", self.window, 0),)
         window, _ = effective_window(self.height, self.width, self.window, 0)
         shift = self.window // 2 if self.shift else 0
         shift = effective_window(self.height, self.width, self.window, shift)[1]

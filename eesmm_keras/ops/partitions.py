@@ -23,14 +23,13 @@ class WindowPartition:
 
     Args:
         height, width: of the map, in tokens.
-        window: side of a window. A map that is not larger is one window without shift.
+        window: side of a window, see `grouping.StageGeometry.partitions`.
         shift: cyclic shift in tokens, 0 or `window // 2`.
         hidden: optional bool `(height, width)`: tokens that nobody may attend to. This dense path
             is what the sparse path (`GroupPartition`) must equal on the tokens that are left.
     """
 
     def __init__(self, height, width, window, shift=0, hidden=None):
-        window, shift = windows.effective_window(height, width, window, shift)
         self.height, self.width, self.window, self.shift = height, width, window, shift
         self.rows = windows.padded(height, window)
         self.cols = windows.padded(width, window)

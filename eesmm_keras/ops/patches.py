@@ -84,6 +84,25 @@ def units_to_nested_patches(units, unit_size, patch_size):
     return ops.reshape(x, (-1, count * side * side, patch_size * patch_size * channels))
 
 
+def gather_cells(x, side):
+    """Square cells of `side x side` tokens, each as one long token, in row-major order inside a cell.
+
+    Args:
+        x: a map `(B, H, W, C)`; or tokens of whole mask units in nested order, `(B, T, C)`.
+        side: a power of two that divides the side of a mask unit in tokens.
+
+    Returns:
+        `(B, H / side, W / side, side**2 * C)`, or `(B, T / side**2, side**2 * C)`.
+    """
+    if len(x.shape) == 4:
+        return patchify(x, side)
+    rows, cols = nested_order(side)
+    count, channels = x.shape[1] // side**2, x.shape[-1]
+    x = ops.reshape(x, (-1, count, side * side, channels))
+    x = ops.take(x, np.argsort(rows * side + cols), axis=2)
+    return ops.reshape(x, (-1, count, side * side * channels))
+
+
 def take_units(units, places):
     """Some units of each image: `(..., N, P)` and places `(K,)`, or `(B, K)`, one row an image."""
     if len(places.shape) == 1:

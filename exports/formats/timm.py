@@ -1,5 +1,7 @@
 """Folders for timm."""
 
+import math
+
 from eesmm_keras.exports.format import Format
 
 
@@ -105,9 +107,9 @@ def _named(model, x, arguments):
     if arguments["num_classes"]:
         return {"logits": model(x).numpy()}
     tokens = model.forward_features(x)
-    if tokens.ndim == 3:  # ViT's, behind the class token
-        patch = arguments["patch_size"]
-        shape = (len(x), x.shape[2] // patch, x.shape[3] // patch, -1)
-        tokens = tokens[:, model.num_prefix_tokens :].reshape(shape)
+    if tokens.ndim == 3:  # in a row; ViT's behind the class token
+        tokens = tokens[:, getattr(model, "num_prefix_tokens", 0) :]
+        stride = math.isqrt(x.shape[2] * x.shape[3] // tokens.shape[1])
+        tokens = tokens.reshape(len(x), x.shape[2] // stride, x.shape[3] // stride, -1)
     stride = x.shape[2] // tokens.shape[1]
     return {"pooled": model(x).numpy(), f"P{stride.bit_length() - 1}": tokens.numpy()}

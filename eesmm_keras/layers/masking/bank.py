@@ -109,7 +109,8 @@ class MaskBank(Masking, keras.layers.Layer):
         plan = planner.plan(order[:visible])
         if plan is None:
             return None
-        return {"hidden": hidden.astype("int32"), "order": order.astype("int32"), "plan": plan}
+        entry = {"hidden": hidden.astype("int32"), "order": order.astype("int32"), "plan": plan}
+        return _sorted(entry)
 
     def draw(self, batch):
         pick = keras.random.randint((), 0, self.size, seed=self.seed_generator)
@@ -143,3 +144,11 @@ class MaskBank(Masking, keras.layers.Layer):
 
     def load_own_variables(self, store):
         """Nothing: the masks follow from the configuration."""
+
+
+def _sorted(plan):
+    """A nested dict with its keys in order: on PyTorch they are taken apart in theirs, and put together
+    again in order."""
+    if not isinstance(plan, dict):
+        return plan
+    return {key: _sorted(plan[key]) for key in sorted(plan)}

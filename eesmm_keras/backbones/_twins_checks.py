@@ -1,0 +1,48 @@
+"""Checks of a `TwinsBackbone`'s own arguments. Each raises a ValueError that says what was expected."""
+
+from eesmm_keras.backbones._stage_checks import check_blocks_of, check_depths
+from eesmm_keras.checks import (
+    MAX_MLP_RATIO,
+    MAX_WIDTH,
+    MAX_WINDOW,
+    check_list,
+    check_number,
+    check_whole,
+)
+
+
+def check_stages(dims, depths, num_heads, patch_size, mlp_ratio):
+    """Sizes of the stages; returns the side of a mask unit in pixels, and an MLP ratio per stage."""
+    stride = check_depths(depths, num_heads, patch_size)
+    for dim in check_list("dims", dims, len(depths)):
+        check_whole("dims", dim, 1, MAX_WIDTH)
+    ratios = (mlp_ratio,) * len(depths)
+    if isinstance(mlp_ratio, list | tuple):
+        ratios = check_list("mlp_ratio", mlp_ratio, len(depths))
+    for ratio in ratios:
+        check_number("mlp_ratio", ratio, 1e-3, MAX_MLP_RATIO)
+    check_blocks_of(dims, depths, num_heads, ratios)
+    return stride, ratios
+
+
+def check_attention(window_size, reductions, stages):
+    """Windows, one for all stages or one per stage or none, and cells of whole mask units.
+
+    Returns:
+        A window per stage, each None where there are none.
+    """
+    windows = (window_size,) * stages
+    if isinstance(window_size, list | tuple):
+        windows = check_list("window_size", window_size, stages)
+    if window_size is not None:
+        for window in windows:
+            check_whole("window_size", window, 2, MAX_WINDOW)
+    for number, reduction in enumerate(check_list("reductions", reductions, stages)):
+        side = 1 << (stages - 1 - number)
+        check_whole("reductions", reduction, 1, side)
+        if side % reduction:
+            raise ValueError(
+                f"reductions: cells of stage {number} must be whole in a mask unit, {side} tokens "
+                f"wide there: a power of two, got {reduction}."
+            )
+    return windows
