@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from test_sparse_encoder import enlarge_weights, sparse, visible_units
 
 from conftest import random_images, to_numpy
 from eesmm_keras import EESMM, GreenMIM, TwinsBackbone
 from eesmm_keras.converters.importing import import_weights
 from eesmm_keras.ops.patches import gather_cells, patchify
 from eesmm_keras.training.optimizer import LayerDecayAdamW
-from test_sparse_encoder import enlarge_weights, sparse, visible_units
 
 ON_JAX = keras.backend.backend() == "jax"
 STAGES = {"depths": (2, 3, 1), "num_heads": (1, 2, 2), "reductions": (4, 2, 1)}
@@ -131,7 +131,9 @@ def test_equals_timm_at_every_stage(kind, size, tmp_path):
     values = ((images / 255 - np.array(backbone.mean)) / np.array(backbone.std)).astype("float32")
     with torch.no_grad():
         theirs = peer.forward_intermediates(
-            torch.from_numpy(values.transpose(0, 3, 1, 2).copy()), norm=True, intermediates_only=True
+            torch.from_numpy(values.transpose(0, 3, 1, 2).copy()),
+            norm=True,
+            intermediates_only=True,
         )
     ours = backbone.feature_extractor()(images)
     for level, other in zip(("P2", "P3", "P4"), theirs, strict=True):

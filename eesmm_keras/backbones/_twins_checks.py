@@ -1,26 +1,19 @@
 """Checks of a `TwinsBackbone`'s own arguments. Each raises a ValueError that says what was expected."""
 
-from eesmm_keras.backbones._stage_checks import check_blocks_of, check_depths
-from eesmm_keras.checks import (
-    MAX_MLP_RATIO,
-    MAX_WIDTH,
-    MAX_WINDOW,
-    check_list,
-    check_number,
-    check_whole,
+from eesmm_keras.backbones._stage_checks import (
+    check_blocks_of,
+    check_depths,
+    check_heads_of,
+    check_widths,
 )
+from eesmm_keras.checks import MAX_WINDOW, check_list, check_whole
 
 
 def check_stages(dims, depths, num_heads, patch_size, mlp_ratio):
     """Sizes of the stages; returns the side of a mask unit in pixels, and an MLP ratio per stage."""
-    stride = check_depths(depths, num_heads, patch_size)
-    for dim in check_list("dims", dims, len(depths)):
-        check_whole("dims", dim, 1, MAX_WIDTH)
-    ratios = (mlp_ratio,) * len(depths)
-    if isinstance(mlp_ratio, list | tuple):
-        ratios = check_list("mlp_ratio", mlp_ratio, len(depths))
-    for ratio in ratios:
-        check_number("mlp_ratio", ratio, 1e-3, MAX_MLP_RATIO)
+    stride = check_depths(depths, patch_size)
+    check_heads_of(depths, num_heads)
+    ratios = check_widths(dims, depths, mlp_ratio)
     check_blocks_of(dims, depths, num_heads, ratios)
     return stride, ratios
 

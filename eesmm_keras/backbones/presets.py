@@ -1,4 +1,4 @@
-"""Published sizes of Swin and Twins as plain constructor arguments. Weights are not part of a preset."""
+"""Published sizes of Swin and Twins as plain constructor arguments. Weights are not part of one."""
 
 _SWIN = {
     "tiny": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},

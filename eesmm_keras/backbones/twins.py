@@ -210,7 +210,9 @@ class TwinsBackbone(Backbone):
             total += tokens * dim * (before + 2 * stage.depth * int(dim * layer.mlp_ratio))
             if windowed:
                 total += windowed * 4 * tokens * dim**2
-                total += 2 * dim * attention_pairs(units, self.grid[1], replace(stage, depth=windowed))
+                total += (
+                    2 * dim * attention_pairs(units, self.grid[1], replace(stage, depth=windowed))
+                )
             summary = tokens * dim**2 if layer.reduction > 1 else 0
             globally = 2 * tokens * dim**2 + 2 * keys * dim**2 + summary + 2 * tokens * keys * dim
             total += (stage.depth - windowed) * globally + 9 * tokens * dim

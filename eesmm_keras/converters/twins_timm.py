@@ -42,7 +42,7 @@ class TwinsTimm(Converter):
         return "pos_block.0.proj.0.weight" in names
 
     def arguments(self, weights):
-        out, channels, patch = self.patches(weights)
+        _, channels, patch = self.patches(weights)
         where, stages = weights.source.where, weights.count(r"pos_block\.(\d+)\.")
         if len(patch) != 2 or patch[0] != patch[1]:
             raise UserError(f"{where} has patches of {patch}; squares are expected.")

@@ -21,7 +21,8 @@ class TwinsStage(keras.layers.Layer):
             `TwinsBlock`.
 
     Call: `(B, height, width, dim)`; or, with `plan` (one stage's entry of
-        `ops.token_maps.TokenMapPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same shape.
+        `ops.token_maps.TokenMapPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same
+        shape.
     """
 
     def __init__(
