@@ -2,7 +2,7 @@
 
 import click
 
-from eesmm_keras.cli._options import source_options
+from eesmm_keras.cli._options import source_options, tile_options
 from eesmm_keras.cli._types import PATH
 
 
@@ -19,6 +19,7 @@ def asking_options(out):
             click.option(
                 "--batch-size", type=click.IntRange(1, 65536), default=64, show_default=True
             ),
+            tile_options,
             source_options,
             click.option("--data-dir", type=PATH, metavar="DIR", help="Where TFDS data sets lie."),
             click.option("--out", type=PATH, required=True, metavar=out),

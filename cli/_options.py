@@ -8,6 +8,7 @@ from eesmm_keras.cli._types import SettingType
 from eesmm_keras.training.settings.fields import PretrainSettings
 
 SOURCE_KEYS = ("data_dir", "max_image_pixels", "follow_links")
+_TILE_KEYS = ("tile", "overlap")
 
 
 def setting_options(cls, only=None, required=()):
@@ -61,6 +62,24 @@ data_option = setting_options(PretrainSettings, only=("data", "data_dir"), requi
 source_options = setting_options(PretrainSettings, only=("max_image_pixels", "follow_links"))
 
 
+def tile_options(function):
+    """Decorator: --tile and --overlap, of commands that ask about images of any size."""
+    kind = SettingType(PretrainSettings, "tile")
+    for option in (
+        click.option(
+            "--overlap", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+            help="Of a tile's side that it has in common with the next one, such as 0.5.",
+        ),
+        click.option(
+            "--tile", type=kind, metavar="N|H,W",
+            help="Slide over each image in tiles of so many pixels, and average. Default: the tile of "
+            "the model's training, if it had one.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def names_callback(context, parameter, value):
     """`a, b:weights=[1, 2]` -> `("a", "b:weights=[1, 2]")`, as a click callback."""
     parts = re.split(r",(?![^\[]*\])", value)
@@ -71,8 +90,10 @@ def names_callback(context, parameter, value):
 
 
 def where_from(options):
-    """The arguments of `open_source` that were given on the command line."""
-    return {key: options[key] for key in SOURCE_KEYS if options.get(key) is not None}
+    """The arguments of `open_source` that were given on the command line, and --tile and --overlap of
+    commands that have them."""
+    keys = (*SOURCE_KEYS, *_TILE_KEYS)
+    return {key: options[key] for key in keys if options.get(key) is not None}
 
 
 def settings_from(kind, recipe, assignments, **options):

@@ -3,7 +3,7 @@ import os
 import click
 
 from eesmm_keras.cli._families import MemberOf
-from eesmm_keras.cli._options import data_option, source_options, where_from
+from eesmm_keras.cli._options import data_option, source_options, tile_options, where_from
 from eesmm_keras.cli._types import PATH
 
 
@@ -22,6 +22,7 @@ from eesmm_keras.cli._types import PATH
     "images, with arguments if need be, such as knn:k=5.",
 )
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
+@tile_options
 @source_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option(

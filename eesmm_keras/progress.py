@@ -4,20 +4,21 @@ import sys
 import time
 
 
-def track(batches, total, label, stream=None):
+def track(batches, total, label, stream=None, count=lambda batch: len(batch[0])):
     """Pass batches on and show how far the loop is, with images per second and time left.
 
     Args:
-        batches: iterable of `(images, labels)`.
+        batches: iterable, such as of `(images, labels)`.
         total: number of images in all.
         label: what is being done.
         stream: where to write, default stderr. Nothing is written where it is no terminal.
+        count: function of a batch that gives the number of its images.
     """
     stream = stream or sys.stderr
     begin, seen, shown = time.monotonic(), 0, 0.0
     for batch in batches:
         yield batch
-        seen = min(seen + len(batch[0]), total)
+        seen = min(seen + count(batch), total)
         now = time.monotonic()
         if stream.isatty() and now - shown > 0.5:
             shown, rate = now, seen / (now - begin)

@@ -73,6 +73,7 @@ _BACKEND_FREE = (
     "resizing",
     "run_folder",
     "settings",
+    "sliding",
     "training_health",
     "untrusted_files",
 )

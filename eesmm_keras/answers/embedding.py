@@ -4,13 +4,11 @@ import os
 
 import numpy as np
 
-from eesmm_keras.answers.asking import Answer, batches_left, check_out, question
+from eesmm_keras.answers.asking import Answer, Question, check_out
 from eesmm_keras.answers.matrix_files import MatrixFile, check_format, read_names, write_as
-from eesmm_keras.answers.models import open_model, reading_for
+from eesmm_keras.answers.models import open_model
 from eesmm_keras.answers.work import ROWS, Work, beside
-from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
-from eesmm_keras.finite import check_finite
 
 FEATURES = ("pooled", "stages", "patches")
 PRECISIONS = ("float32", "float16")
@@ -18,7 +16,7 @@ _MATRIX, _FINAL = "matrix.bin", "final"
 
 
 def embed(weights, images, out, features="pooled", precision="float32", batch_size=64,
-          overwrite=False, say=None, **where):  # fmt: skip
+          overwrite=False, say=None, **how):  # fmt: skip
     """Write features of images, in the order of their names, and the names.
 
     OUT.npy: the array, with the names in OUT.npy.names.csv. OUT.csv and OUT.parquet hold the names too,
@@ -32,48 +30,55 @@ def embed(weights, images, out, features="pooled", precision="float32", batch_si
             pyramid behind each other `(N, C2 + C3 + ...)`; "patches", the last feature map
             `(N, rows, cols, C)`.
         precision: "float32" or "float16".
-        batch_size, overwrite, say, where: see `predicting.predict`.
+        batch_size, overwrite, say, how: see `predicting.predict`. The vector of an image is the mean of
+            its tiles'; "patches" are those of whole images only.
 
     Returns:
         `Answer`.
 
     Raises:
-        UserError: another ending, no encoder, no images, or `out` is something else.
+        UserError: another ending, no encoder, no images, patches of tiles, or `out` is something else.
     """
     check_out(out, "embeddings.npy")
     suffix = check_format(out)
-    source, names = open_files(images, **where, reading=reading_for(weights))
-    asked = {
-        **question("embed", weights, images, names, batch_size),
-        "features": features,
-        "precision": precision,
-    }
+    question = Question("embed", weights, images, batch_size, **how)
+    if features == "patches" and question.sliding is not None:
+        raise UserError(
+            "Patches of tiles cannot be put together: with --tile, take --features pooled or stages."
+        )
+    asked = {**question.facts, "features": features, "precision": precision}
     files = {_FINAL: out} if suffix != ".npy" else {_MATRIX: out, ROWS: beside(out, "names.csv")}
-    work = Work(out, asked, ["file"], names, batch_size, files, overwrite)
+    at_once = question.rows_at_once
+    work = Work(out, asked, ["file"], question.names, at_once, files, overwrite)
     if work.is_finished():
-        return Answer.before(work, source)
+        return Answer.before(work, question.source)
     model = open_model(weights, say)
     blank = np.zeros((batch_size, *model.image_shape), np.uint8)
     parts, shape = _vectors(model, blank, features)[1:]
     with work:
-        _fill(work, source, model, MatrixFile(work.folder / _MATRIX, shape, precision), features)
+        matrix = MatrixFile(work.folder / _MATRIX, shape, precision)
+        _fill(work, question, model, matrix, features)
         if suffix != ".npy":
             matrix = np.load(work.folder / _MATRIX, mmap_mode="r")
             write_as(suffix, work.folder / _FINAL, matrix, read_names(work.folder / ROWS))
         place = os.path.realpath(weights) if os.path.exists(weights) else str(weights)
         work.finish(shape=[work.rows, *shape], parts=parts, weights=place)
-    return Answer.of(work, source)
+    return Answer.of(work, question.source)
 
 
-def _fill(work, source, model, matrix, features):
+def _fill(work, question, model, matrix, features):
     """Ask the model about all images that are left."""
+
+    def ask(images):
+        return _vectors(model, images, features)[0]
+
     with matrix:
         if matrix.rows() < work.rows:  # the disk forgot some, in a power cut
             work.cut(matrix.rows())
         matrix.keep(work.rows)
-        for batch in batches_left(work, source, model, "embedding"):
-            if len(batch.good):
-                vectors = _vectors(model, batch.images, features)[0][batch.good]
+        size = model.image_shape[:2]
+        for batch, vectors in question.answers(work, ask, size, "embedding"):
+            if len(vectors):
                 # Before their names: a name stands for a row.
                 matrix.add(_cast(vectors, matrix.dtype))
             work.add(batch, [()] * len(batch.good))
@@ -93,7 +98,7 @@ def _vectors(model, images, features):
 
 def _cast(vectors, dtype):
     with np.errstate(over="ignore"):
-        cast = check_finite(vectors).astype(dtype)
+        cast = vectors.astype(dtype)
     if not np.isfinite(cast).all():
         raise UserError(f"Features up to {np.abs(vectors).max():.3g} do not fit into {dtype}.")
     return cast

@@ -6,11 +6,10 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from eesmm_keras.answers.embeddings import unit_length
-from eesmm_keras.data.stream import open_files, stream
+from eesmm_keras.data.stream import open_files
 from eesmm_keras.errors import UserError
-from eesmm_keras.finite import check_finite
 
-_QUERIES_AT_ONCE = 4096
+_QUERIES_AT_ONCE, _IMAGES_AT_ONCE = 4096, 32
 
 
 class Neighbours:
@@ -75,24 +74,33 @@ def query_vectors(query, embeddings, weights=None, say=None, **where):
     if not weights:
         raise UserError(f"{embeddings.path} does not say which encoder made it: give --weights.")
     # The search itself needs no Keras.
+    from eesmm_keras.answers.asking import answers
     from eesmm_keras.answers.models import open_model
+    from eesmm_keras.data.sliding import sliding_of
 
-    model = open_model(weights, say)
-    source, names = open_files(query, **where, reading=model.reading)
-    asked, vectors = [], []
-    for batch in stream(source, model.image_shape[:2], 32):
-        if len(batch.good):
-            features = (embeddings.about.get("asked") or {}).get("features", "pooled")
-            vectors.append(check_finite(_flat(model.features(batch.images)[features])[batch.good]))
-            asked += [names[batch.first + k] for k in batch.good.tolist()]
+    model, asked = open_model(weights, say), embeddings.about.get("asked") or {}
+    # As the images of the embeddings: what their model was trained on may be a tile, and they whole.
+    reading = model.reading.replaced(tile=asked.get("tile"))
+    source, names = open_files(query, **where, reading=reading)
+    sliding = sliding_of(reading, asked.get("overlap"), _IMAGES_AT_ONCE)
+    features = asked.get("features", "pooled")
+
+    def ask(images):
+        return _flat(model.features(images)[features])
+
+    known, vectors = [], []
+    for batch, found in answers(source, sliding, ask, model.image_shape[:2], _IMAGES_AT_ONCE):
+        if len(found):
+            vectors.append(found)
+            known += [names[batch.first + k] for k in batch.good.tolist()]
     vectors = np.concatenate(vectors)
     if vectors.shape[1] != embeddings.vectors.shape[1]:
         raise UserError(
             f"{weights} gives vectors of {vectors.shape[1]} numbers, and those in {embeddings.path} "
             f"have {embeddings.vectors.shape[1]}. Give the encoder that made them."
         )
-    paths = [query if os.path.isfile(query) else os.path.join(query, name) for name in asked]
-    return asked, unit_length(vectors, weights), paths
+    paths = [query if os.path.isfile(query) else os.path.join(query, name) for name in known]
+    return known, unit_length(vectors, weights), paths
 
 
 def _flat(found):

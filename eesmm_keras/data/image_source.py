@@ -12,7 +12,7 @@ from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.files import format_of
 from eesmm_keras.data.paths import printable
-from eesmm_keras.data.reader import read_picture
+from eesmm_keras.data.reader import read_picture, read_tiles
 from eesmm_keras.data.reading import Reading
 
 _PLAIN = Reading()
@@ -181,7 +181,7 @@ class ImageSource:
             DataError: it cannot be decoded. The failure is recorded in `bad`, once. Or too many
                 could not be; `failure` is that error then.
         """
-        try:
+        with self._noting(i):
             item = self._items[i]
             reading = self.reading or _PLAIN
             if not reading.usual:
@@ -193,6 +193,24 @@ class ImageSource:
             if format_of(item) is None:
                 return read_rgb(item, min_side, self.max_pixels)
             return read_picture(item, reading, min_side, self.max_pixels)
+
+    def tiles(self, i, overlap=0.0):
+        """Decode image `i` tile by tile; see `reader.read_tiles`, whose pictures it yields.
+
+        Args:
+            i: int in [0, len). overlap: share of a tile's side, in [0, 1).
+
+        Raises:
+            DataError: as `load`; there may have been tiles before.
+        """
+        with self._noting(i):
+            yield from read_tiles(self._items[i], self.reading, overlap, self.max_pixels)
+
+    @contextlib.contextmanager
+    def _noting(self, i):
+        """Record in `bad` that image `i` cannot be decoded, and say which one it is."""
+        try:
+            yield
         except DataError as error:
             with self._lock:
                 if i not in self._failed:

@@ -113,7 +113,7 @@ def labelled_dataset(
     Raises:
         DataError: as in `pretrain_dataset`; or there are no labels.
     """
-    labels = _labels(source)
+    labels = check_labels(source)
     if augmentation is None:
         view = CentralView(image_size)
     else:
@@ -150,7 +150,7 @@ def evaluation_dataset(source, image_size, batch_size):
         DataError: there are no labels, or no image can be decoded.
     """
     _check_positive(batch_size=batch_size)
-    labels = tf.constant(_labels(source))
+    labels = tf.constant(check_labels(source))
     source.load_good(0)
     view = CentralView(image_size)
     shape, dtype = (*view.size, source.channels), source.dtype
@@ -270,7 +270,8 @@ def _check_training(source, batch_size, steps, start_step, seed, group, shard):
         )
 
 
-def _labels(source):
+def check_labels(source):
+    """Raise a DataError where a source has no labels; give them."""
     if source.labels is None:
         raise DataError(
             f"'{source.name}' has no labels. Expected one folder per class, or a TFDS data set "

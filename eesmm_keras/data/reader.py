@@ -1,5 +1,8 @@
 """One image file as a `Reading` wants it, whatever its format."""
 
+from contextlib import contextmanager
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
@@ -40,23 +43,96 @@ def read_picture(item, reading, min_side=None, max_pixels=None, draw=None):
         DataError: the file is missing, damaged, too large, or holds other channels or values than the
             reading wants.
     """
+    with _decoding(), _opened(item, reading, min_side, max_pixels) as opened:
+        return opened.read(*_window(opened, draw))
+
+
+def read_tiles(item, reading, overlap=0.0, max_pixels=None):
+    """Decode one image window by window: tiles that cover it, row by row.
+
+    Neighbours overlap by a share of their sides; the last of a row or column ends at the border, and
+    may overlap more. A format that is read in parts (`FileFormat.windows`) is not decoded as a whole.
+
+    Args:
+        item, max_pixels: see `read_picture`. reading: `Reading` with a tile.
+        overlap: share of a tile's side, in [0, 1).
+
+    Yields:
+        what `read_picture` returns.
+
+    Raises:
+        DataError: as `read_picture`.
+    """
+    with _decoding(), _opened(item, reading, None, max_pixels) as opened:
+        _window(opened, None)  # says so if the picture is smaller than the tile
+        rows, columns = opened.tile
+        for top in _starts(opened.height, rows, overlap):
+            for left in _starts(opened.width, columns, overlap):
+                yield opened.read(top, left, rows, columns)
+
+
+def _starts(length, side, overlap):
+    """Where tiles of a side begin that cover a length."""
+    last, step = length - side, max(1, round(side * (1 - overlap)))
+    return [*range(0, last, step), last]
+
+
+@contextmanager
+def _decoding():
+    """What decoders raise as a DataError: nearly anything, on damaged files."""
     try:
-        if isinstance(item, np.ndarray):
-            array = item[..., None] if item.ndim == 2 else item
-            height, width = array.shape[:2]
-            window = _window(width, height, reading.tile, draw)
-            return _finished(_cut(array, window), reading)
-        form = format_of(item)
-        if form is not None:
-            form.prepare()
-        if form is None or form.pillow:
-            formats = FORMATS if form is None else (form.pillow,)
-            return _from_pillow(item, formats, reading, min_side, max_pixels, draw)
-        return _from_file(form, item, reading, max_pixels, draw)
+        yield
     except DataError:
         raise
-    except Exception as error:  # decoders raise nearly anything on damaged files
+    except Exception as error:
         raise DataError(f"cannot be decoded: {reason_of(error)}") from error
+
+
+class _Opened(NamedTuple):
+    """A picture of which windows can be read.
+
+    Attributes:
+        height, width: in pixels, as it lies in the file.
+        tile: the reading's, as it lies in the file; None: the whole.
+        read: function of `(top, left, height, width)` that gives what `read_picture` returns.
+    """
+
+    height: int
+    width: int
+    tile: tuple | None
+    read: object
+
+
+@contextmanager
+def _opened(item, reading, min_side, max_pixels):
+    if isinstance(item, np.ndarray):
+        yield _of_array(item[..., None] if item.ndim == 2 else item, reading)
+        return
+    form = format_of(item)
+    if form is not None:
+        form.prepare()
+    if form is None or form.pillow:
+        formats = FORMATS if form is None else (form.pillow,)
+        yield _from_pillow(item, formats, reading, min_side, max_pixels)
+        return
+    with form.open(checked_file(item), reading.pages) as picture:
+        _check(picture, form, reading, max_pixels)
+        turn = picture.orientation if reading.exif else 1
+        tile = reading.tile
+        if tile is not None and turn > 4:  # lies on its side in the file
+            tile = tile[::-1]
+
+        def read(*window):
+            return _finished(upright(picture.read(*window), turn), reading)
+
+        yield _Opened(picture.height, picture.width, tile, read)
+
+
+def _of_array(array, reading):
+    def read(top, left, height, width):
+        return _finished(array[top : top + height, left : left + width], reading)
+
+    return _Opened(*array.shape[:2], reading.tile, read)
 
 
 def check_path(path, reading, max_pixels=None):
@@ -88,18 +164,7 @@ def _check(picture, form, reading, max_pixels):
     check_sizes(picture.width, picture.height, picture.channels, kind, max_pixels, window)
 
 
-def _from_file(form, item, reading, max_pixels, draw):
-    with form.open(checked_file(item), reading.pages) as picture:
-        _check(picture, form, reading, max_pixels)
-        turn = picture.orientation if reading.exif else 1
-        tile = reading.tile
-        if tile is not None and turn > 4:  # lies on its side in the file
-            tile = tile[::-1]
-        array = picture.read(*_window(picture.width, picture.height, tile, draw))
-    return _finished(upright(array, turn), reading)
-
-
-def _from_pillow(item, formats, reading, min_side, max_pixels, draw):
+def _from_pillow(item, formats, reading, min_side, max_pixels):
     with open_image(item, formats) as image:
         check_pixels(*image.size, max_pixels)
         if min_side is not None and reading.tile is None:
@@ -107,13 +172,17 @@ def _from_pillow(item, formats, reading, min_side, max_pixels, draw):
         image.load()
         turn = orientation_of(image) if reading.exif else None
         grey = reading.channels == 1 and reading.bands is None and not reading.native
-        if reading.plain or grey:
-            picture = to_rgb(image) if reading.plain else to_rgb(image).convert("L")
-            picture = picture.transpose(UPRIGHT[turn]) if turn in UPRIGHT else picture
-            return _cropped(picture, reading.tile, draw)
-        array = upright(_numbers(image, item), turn)
-    height, width = array.shape[:2]
-    return _finished(_cut(array, _window(width, height, reading.tile, draw)), reading)
+        if not reading.plain and not grey:
+            return _of_array(upright(_numbers(image, item), turn), reading)
+        picture = to_rgb(image) if reading.plain else to_rgb(image).convert("L")
+        picture = picture.transpose(UPRIGHT[turn]) if turn in UPRIGHT else picture
+
+    def read(top, left, height, width):
+        if (width, height) == picture.size:
+            return picture
+        return picture.crop((left, top, left + width, top + height))
+
+    return _Opened(picture.height, picture.width, reading.tile, read)
 
 
 def _numbers(image, item):
@@ -163,8 +232,9 @@ def _refuse_deep(item):
         )
 
 
-def _window(width, height, tile, draw):
-    """`(top, left, height, width)` of the tile, or of the whole picture."""
+def _window(opened, draw):
+    """`(top, left, height, width)` of one tile, or of the whole picture."""
+    height, width, tile = opened.height, opened.width, opened.tile
     if tile is None:
         return 0, 0, height, width
     rows, columns = tile
@@ -176,18 +246,6 @@ def _window(width, height, tile, draw):
         return (height - rows) // 2, (width - columns) // 2, rows, columns
     top, left = draw.integers(0, [height - rows + 1, width - columns + 1]).tolist()
     return top, left, rows, columns
-
-
-def _cut(array, window):
-    top, left, height, width = window
-    return array[top : top + height, left : left + width]
-
-
-def _cropped(picture, tile, draw):
-    if tile is None:
-        return picture
-    top, left, height, width = _window(*picture.size, tile, draw)
-    return picture.crop((left, top, left + width, top + height))
 
 
 def _finished(array, reading):

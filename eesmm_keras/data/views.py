@@ -11,8 +11,6 @@ from eesmm_keras.data.decoding import (
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.image_size import both_sides
 
-_CROP_FRACTION = 0.875
-
 
 class RandomView:
     """A random crop, mirrored half of the time.
@@ -43,14 +41,18 @@ class RandomView:
 
 
 class CentralView:
-    """The centre, see `decoding.center_crop`; attributes, call and errors as `RandomView`."""
+    """The centre; attributes, call and errors as `RandomView`.
 
-    def __init__(self, size):
-        self.size = _checked(size)
-        self.min_side = math.ceil(max(self.size) / _CROP_FRACTION)
+    Args:
+        size: the crop's side in pixels, or `(H, W)`. crop_fraction: see `decoding.center_crop`.
+    """
+
+    def __init__(self, size, crop_fraction=0.875):
+        self.size, self.crop_fraction = _checked(size), crop_fraction
+        self.min_side = math.ceil(max(self.size) / crop_fraction)
 
     def __call__(self, image, rng=None):
-        return center_crop(image, self.size, _CROP_FRACTION)
+        return center_crop(image, self.size, self.crop_fraction)
 
 
 def _checked(size):

@@ -31,15 +31,24 @@ def extract_features(backbone, images, batch_size=64):
         batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     else:
         batches = (item[0] if isinstance(item, list | tuple) else item for item in images)
-    extractor = backbone.feature_extractor()
-    features = []
-    for batch in batches:
-        # NumPy on both sides: tf.data tensors mean nothing to JAX, bfloat16 nothing to the caller.
-        outputs = extractor.predict_on_batch(keras.ops.convert_to_numpy(batch))
-        features.append(keras.ops.convert_to_numpy(outputs["pooled"]).astype("float32"))
+    pooled = pooled_features(backbone)
+    features = [pooled(batch) for batch in batches]
     if not features:
         raise ValueError("Expected at least one image, received none.")
     return np.concatenate(features)
+
+
+def pooled_features(backbone):
+    """Function of a batch of images `(B, H, W, C)`, pixels 0..255, that gives their feature vectors: a
+    float32 `(B, D)` NumPy array."""
+    extractor = backbone.feature_extractor()
+
+    def ask(images):
+        # NumPy on both sides: tf.data tensors mean nothing to JAX, bfloat16 nothing to the caller.
+        outputs = extractor.predict_on_batch(keras.ops.convert_to_numpy(images))
+        return keras.ops.convert_to_numpy(outputs["pooled"]).astype("float32")
+
+    return ask
 
 
 def check_features(train_x, train_y, test_x, test_y):

@@ -2,7 +2,7 @@
 
 import keras
 
-from eesmm_keras.data.pipeline import evaluation_dataset
+from eesmm_keras.data.sliding import labelled_answers, sliding_of
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.findings import Findings
@@ -19,7 +19,8 @@ from eesmm_keras.training.weights import encoder_of, load_checked
 OWN_SCORE = "accuracy"
 
 
-def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=None, **where):
+def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=None, tile=None,
+             overlap=None, **where):  # fmt: skip
     """How good a run or file is on a data set.
 
     Args:
@@ -29,6 +30,9 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
             features that is fitted on the train images, see `make_probe`.
         split: "test" or "val".
         say: takes the report of public weights; None: nobody reads it.
+        tile: int or `(H, W)`: outputs are the means of those about tiles of so many pixels that cover
+            an image; None: tiles as the model was trained on, whole images if it was on those.
+        overlap: of tiles, see `Sliding`; None: none.
 
     Returns:
         `(Findings, source)`: what was found, and the `ImageSource` that was scored.
@@ -38,11 +42,15 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
     """
     model = load_checked(weights, say)
     backbone = encoder_of(model, weights)
-    where = {**where, "labelled": True, "reading": reading_of(backbone)}
+    reading = reading_of(backbone)
+    if tile is not None:
+        reading = reading.replaced(tile=tile)
+    sliding = sliding_of(reading, overlap, batch_size)
+    where = {**where, "labelled": True, "reading": reading}
     test = open_source(data, split, **where)
     if mode != OWN_SCORE:
         train = open_source(data, "train", **where)
-        return Findings({make_probe(mode).title: probe(backbone, train, test, mode)}), test
+        return Findings({make_probe(mode).title: probe(backbone, train, test, mode, sliding)}), test
     if not isinstance(model, Task):
         raise UserError(
             f"{weights} is no classifier or other fine-tuned model but a {type(model).__name__}. "
@@ -50,7 +58,7 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
             f"{' or '.join(PROBES.names())}."
         )
     model.check_source(test)
-    return model.findings(_outputs(model, test, batch_size)), test
+    return model.findings(_outputs(model, test, batch_size, sliding)), test
 
 
 def save_mistakes(findings, source, file, columns=8, rows=4):
@@ -74,11 +82,15 @@ def scores(model, source, batch_size=64):
     return model.score(_outputs(model, source, batch_size))
 
 
-def _outputs(model, source, batch_size):
+def _outputs(model, source, batch_size, sliding=None):
     """`(outputs, labels)` of batch after batch, as NumPy arrays."""
     local = model.local_model()
-    batches = evaluation_dataset(source, model.backbone.image_shape[:2], batch_size)
-    for images, labels in track(batches, len(source), "evaluating"):
-        outputs = local.predict_on_batch(images.numpy())
-        outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
-        yield keras.tree.map_structure(check_finite, outputs), labels.numpy()
+
+    def ask(images):
+        outputs = local.predict_on_batch(images)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+
+    size = model.backbone.image_shape[:2]
+    found = labelled_answers(ask, source, size, batch_size, sliding)
+    for outputs, labels in track(found, len(source), "evaluating", count=lambda pair: len(pair[1])):
+        yield keras.tree.map_structure(check_finite, outputs), labels

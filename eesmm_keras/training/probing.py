@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from eesmm_keras.data.pipeline import evaluation_dataset
-from eesmm_keras.evaluation.features import extract_features
+from eesmm_keras.data.sliding import labelled_answers
+from eesmm_keras.evaluation.features import pooled_features
 from eesmm_keras.evaluation.probes import make_probe
 from eesmm_keras.evaluation.rank import effective_rank
 from eesmm_keras.progress import track
 
 
-def probe(backbone, train, test, mode="knn"):
+def probe(backbone, train, test, mode="knn", sliding=None):
     """What a probe says of the frozen features of two labelled sources.
 
     Args:
-        mode: of `make_probe`.
+        mode: of `make_probe`. sliding: see `features_of`.
     """
-    return make_probe(mode).score(*features_of(backbone, train, test))
+    return make_probe(mode).score(*features_of(backbone, train, test, sliding))
 
 
 def probe_and_rank(backbone, train, test, mode="knn"):
@@ -24,20 +24,15 @@ def probe_and_rank(backbone, train, test, mode="knn"):
     return make_probe(mode).score(*features), effective_rank(features[0])
 
 
-def features_of(backbone, train, test):
-    """Frozen features `(N, C)` and labels `(N,)` of two sources: a list of four arrays."""
-    size = backbone.image_shape[:2]
-    sets = []
+def features_of(backbone, train, test, sliding=None):
+    """Frozen features `(N, C)` and labels `(N,)` of two sources: a list of four arrays.
+
+    Args:
+        sliding: `Sliding` where features are means over tiles; None: of the centre of every image.
+    """
+    sets, ask = [], pooled_features(backbone)
     for source in (train, test):
-        labels = []
-        batches = track(evaluation_dataset(source, size, 64), len(source), "extracting features")
-        sets.append(extract_features(backbone, _noting(labels, batches)))
-        sets.append(np.array(labels))
+        found = labelled_answers(ask, source, backbone.image_shape[:2], 64, sliding)
+        found = track(found, len(source), "extracting features")
+        sets.extend(np.concatenate(parts) for parts in zip(*found, strict=True))
     return sets
-
-
-def _noting(labels, batches):
-    """The images of the batches, while their labels are put into a list."""
-    for images, batch_labels in batches:
-        labels.extend(batch_labels.numpy())
-        yield images
