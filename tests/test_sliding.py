@@ -16,6 +16,7 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.reading import Reading
 from eesmm_keras.data.sliding import Sliding
+from eesmm_keras.errors import UserError
 from eesmm_keras.tasks.image_classifier import ImageClassifier
 from eesmm_keras.training.evaluating import evaluate
 
@@ -191,30 +192,44 @@ def test_evaluate_and_predict_agree(folder, classifier, tmp_path):
     assert 0 <= next(iter(probed.scores.values())) <= 1
 
 
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--overlap", "0.5"], "--overlap is that of tiles: add --tile N"),
-        (["--tile", "16", "--overlap", "1"], "--overlap"),
-        (["--tile", "0"], "tile"),
-    ],
-)
-def test_wrong_options_are_told_in_a_line(folder, classifier, tmp_path, more, said):
-    arguments = ["predict", "--weights", str(classifier), "--images", str(folder), "--out"]
-    result = CliRunner().invoke(cli.group, [*arguments, str(tmp_path / "p.csv"), *more])
-    assert result.exit_code != 0
-    assert said in result.output
+def eesmm(*args):
+    result = CliRunner().invoke(cli.group, [str(arg) for arg in args])
+    if result.exception:
+        raise result.exception
+    return result.output
 
 
-def test_patches_of_tiles_are_refused(folder, classifier, tmp_path):
-    arguments = ["embed", "--weights", str(classifier), "--images", str(folder), "--tile", "16"]
-    arguments += ["--out", str(tmp_path / "e.npy"), "--features"]
-    result = CliRunner().invoke(cli.group, [*arguments, "patches"])
-    assert result.exit_code != 0
-    assert "--features pooled or stages" in result.output
-    result = CliRunner().invoke(cli.group, [*arguments, "stages"])
-    assert result.exit_code == 0, result.output
-    arguments = ["neighbours", str(tmp_path / "e.npy"), "--query", str(folder / "test/blue/a.png")]
-    result = CliRunner().invoke(cli.group, arguments)
-    assert result.exit_code == 0, result.output
-    assert "1.0000" in result.output
+def test_an_overlap_needs_tiles(folder, classifier, tmp_path):
+    arguments = [
+        "predict",
+        "--weights",
+        classifier,
+        "--images",
+        folder,
+        "--out",
+        tmp_path / "p.csv",
+    ]
+    with pytest.raises(UserError, match="--overlap is that of tiles: add --tile N"):
+        eesmm(*arguments, "--overlap", 0.5)
+
+
+def test_vectors_of_tiles_are_searched_by_those_of_a_picture_read_alike(
+    folder, classifier, tmp_path
+):
+    vectors = tmp_path / "e.npy"
+    arguments = [
+        "embed",
+        "--weights",
+        classifier,
+        "--images",
+        folder,
+        "--tile",
+        16,
+        "--out",
+        vectors,
+    ]
+    with pytest.raises(UserError, match="--features pooled or stages"):
+        eesmm(*arguments, "--features", "patches")
+    eesmm(*arguments, "--features", "stages")
+    found = eesmm("neighbours", vectors, "--query", folder / "test/blue/a.png")
+    assert "1.0000" in found
