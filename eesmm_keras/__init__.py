@@ -9,6 +9,7 @@ import importlib
 from eesmm_keras._version import __version__
 
 _PUBLIC = {
+    "ConViTBackbone": "eesmm_keras.backbones.convit",
     "DMJD": "eesmm_keras.methods.dmjd",
     "EESMM": "eesmm_keras.methods.eesmm",
     "GreenMIM": "eesmm_keras.methods.greenmim",

@@ -92,7 +92,13 @@ _NOT_ON_JAX = (
 # They start processes and read what these answer; what runs in them is tested on torch elsewhere.
 _NOT_ON_TORCH = ("compare", "doctor", "plugins_models")
 # What one backend made is compared bit for bit with what it makes now; exports run on TensorFlow.
-_ONLY_TENSORFLOW = ("golden", "exports_formats", "exports_foreign", "exports_precision")
+_ONLY_TENSORFLOW = (
+    "golden",
+    "exports_encoders",
+    "exports_formats",
+    "exports_foreign",
+    "exports_precision",
+)
 _elsewhere = {
     "tensorflow": (),
     "torch": _BACKEND_FREE + _ONLY_TENSORFLOW + _NOT_ON_TORCH,

@@ -13,6 +13,10 @@ from eesmm_keras.training.optimizer import LayerDecayAdamW, is_decayed
 
 # Small arguments for encoders whose smallest preset is large; others take their smallest preset.
 SMALL = {
+    "convit": {
+        "image_shape": (32, 32, 3), "patch_size": 2, "dims": (8, 16), "depths": (1, 2),
+        "num_heads": 2,
+    },
     "swin": {
         "image_shape": (32, 32, 3), "embed_dim": 16, "depths": (1, 2), "num_heads": (2, 2),
         "window_size": 3, "patch_size": 2, "positions": "sincos",

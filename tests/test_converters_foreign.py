@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import to_numpy
-from eesmm_keras import MAE, GreenMIM, ImageClassifier, MixMIM, SimMIM
+from eesmm_keras import DMJD, MAE, GreenMIM, ImageClassifier, MixMIM, SimMIM
 from eesmm_keras.converters import CONVERTERS
 from eesmm_keras.converters.importing import build_encoder, import_weights
 from eesmm_keras.converters.recognition import open_weights
@@ -117,3 +117,27 @@ def test_mae():
     assert not report.left_over
     loss, _ = model.loss_terms(model(made["images"], hidden=made["hidden"]))
     assert float(loss) == pytest.approx(float(made["loss"]), rel=1e-4)
+
+
+def test_dmjd():
+    """Two views with a mask each; the images are those of `foreign/make.py`."""
+    weights, encoder, _, made = opened("dmjd_official")
+    config = encoder.get_config()
+    assert (config["positions"], config["fusion"]) == ("sincos", True)
+    assert config["mlp_ratio"] == (4, 4, 2)
+    model = DMJD(
+        encoder, decoder_dim=16, decoder_depth=1, decoder_num_heads=2, projector_dim=16,
+        mask_bank_size=2, seed=0,
+    )  # fmt: skip
+    report = import_weights(model, weights)
+    assert not report.left_over
+    assert not [row for row in report.rows if row.state == "missing"]
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), "uint8")[:1]
+    order, count = made["order"].astype("int32"), int(made["count"])
+    visible, scored = order[:, :count], order[:, count:]
+    units = take_units(np.repeat(encoder.units_of(images), 2, axis=0), visible)
+    latent = encoder.encode_visible(units, {"units": visible})
+    close(latent, made["latent"])
+    close(model.projector(latent), made["visible"])
+    hidden = to_numpy(model.decoder(latent, visible=visible, scored=scored))
+    close(hidden[:, : made["hidden"].shape[1]], made["hidden"])

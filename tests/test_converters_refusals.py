@@ -41,8 +41,21 @@ def test_what_our_swin_is_not(tmp_path):
     dmjd = {
         "patch_embed1.proj.weight": np.zeros((4, 3, 4, 4)),
         "blocks1.0.conv1.weight": np.zeros(4),
+        "fc_norm.weight": np.zeros(4),
     }
-    assert "ConViT" in error_of(open_weights, write(tmp_path / "dmjd.safetensors", dmjd))
+    where = write(tmp_path / "dmjd.safetensors", dmjd)
+    assert "normalisation behind the pooling" in error_of(open_weights, where)
+    del dmjd["fc_norm.weight"]
+    assert "is missing" in error_of(open_weights, write(tmp_path / "dmjd.safetensors", dmjd))
+    sparse = {
+        "patch_embeds.0.proj.weight": np.zeros((4, 3, 4, 4)),
+        "patch_embeds.0.proj.bias": np.zeros(4),
+        "patch_embeds.1.proj.weight": np.zeros((8, 2, 2, 4)),
+        "patch_embeds.1.proj.bias": np.zeros(8),
+        **{f"pos_block.{stage}.proj.0.weight": np.zeros(4) for stage in (0, 1)},
+    }
+    where = write(tmp_path / "sparse.safetensors", sparse)
+    assert "GreenMIM's sparse convolutions cannot be taken over" in error_of(open_weights, where)
     two = {f"{side}.{k}": v for k, v in values.items() for side in ("student", "teacher")}
     assert "holds 2 encoders" in error_of(open_weights, write(tmp_path / "two.safetensors", two))
     write(tmp_path / "model.safetensors", values)

@@ -1,5 +1,6 @@
 """One array of a source for an encoder of another size."""
 
+import math
 from dataclasses import dataclass
 
 from eesmm_keras.converters.report import CONVERTED, INTERPOLATED, MATCHED, MISSING
@@ -79,9 +80,9 @@ class Adaptation:
                 array = resizing.resize_bias_table(array, window, self.tables)
                 state, notes = INTERPOLATED, [f"window {old} to {window}, {self.tables}"]
         elif path == "positions/table" and self.source.grid != self.target.grid:
-            array = resizing.resize_positions(array, self.source.grid, self.target.grid)
-            state = INTERPOLATED
-            notes = [f"grid {_by(self.source.grid)} to {_by(self.target.grid)}, bicubic"]
+            old, new = _places(self.source.grid, len(array)), _places(self.target.grid, shape[0])
+            array = resizing.resize_positions(array, old, new)
+            state, notes = INTERPOLATED, [f"grid {_by(old)} to {_by(new)}, bicubic"]
         if array.shape != tuple(shape):
             return None, MISSING, f"{array.shape} there, {tuple(shape)} here"
         return array.astype("float32"), state, ", ".join(notes)
@@ -104,6 +105,12 @@ class Adaptation:
             kernel = resizing.change_channels(kernel, old, new, self.channels)
             state, notes = CONVERTED, [*notes, f"{old} to {new} channels, {self.channels}"]
         return kernel, state, notes
+
+
+def _places(grid, count):
+    """`(rows, cols)` of `count` places: fewer than patches where stages come before."""
+    step = math.isqrt(grid[0] * grid[1] // count)
+    return grid[0] // step, grid[1] // step
 
 
 def _by(grid):

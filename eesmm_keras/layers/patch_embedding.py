@@ -3,7 +3,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class PatchEmbedding(keras.layers.Layer):
-    """Linear projection of patch pixels, then (in Swin) layer normalisation.
+    """Linear projection of patch pixels, then (in Swin) layer normalisation, and (in ConViT) GELU.
 
     It takes patches, not images (see `ops.patches`), so that the dense and the sparse path share
     it: the same as a convolution whose stride is its kernel size.
@@ -11,13 +11,15 @@ class PatchEmbedding(keras.layers.Layer):
     Args:
         dim: width of a token.
         use_norm: layer normalisation of the tokens. norm_epsilon: of it.
+        use_gelu: exact GELU of the normalised tokens.
 
     Call: `(..., patch_size**2 * channels)` -> `(..., dim)`.
     """
 
-    def __init__(self, dim, use_norm=True, norm_epsilon=1e-5, **kwargs):
+    def __init__(self, dim, use_norm=True, norm_epsilon=1e-5, use_gelu=False, **kwargs):
         super().__init__(**kwargs)
         self.dim, self.use_norm, self.norm_epsilon = dim, use_norm, norm_epsilon
+        self.use_gelu = use_gelu
         self.projection = keras.layers.Dense(
             dim, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="projection"
         )
@@ -34,7 +36,8 @@ class PatchEmbedding(keras.layers.Layer):
 
     def call(self, patches):
         x = self.projection(patches)
-        return self.norm(x) if self.norm else x
+        x = self.norm(x) if self.norm else x
+        return keras.activations.gelu(x, approximate=False) if self.use_gelu else x
 
     def get_config(self):
         return {
@@ -42,4 +45,5 @@ class PatchEmbedding(keras.layers.Layer):
             "dim": self.dim,
             "use_norm": self.use_norm,
             "norm_epsilon": self.norm_epsilon,
+            "use_gelu": self.use_gelu,
         }

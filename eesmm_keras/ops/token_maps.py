@@ -1,10 +1,10 @@
-"""Two ways in which the tokens of a stage come: a whole map, and the visible ones alone.
+"""Ways in which the tokens of a stage come: as a whole map, or the visible ones alone.
 
-Each tells what the layers of Twins need to know of it:
-`windows`, the partition for attention in windows (`ops.partitions`), or None without windows;
-`hidden_keys`, float32 `(1, 1, 1, K)` to be added to the scores of K keys, or None;
+Each tells what layers need to know of it:
 `to_map(tokens) -> (B, H, W, C)`, for a convolution, with zeros where tokens are hidden; and back,
-`from_map(map) -> tokens`.
+`from_map(map) -> tokens`; and, where there is attention,
+`windows`, the partition for attention in windows (`ops.partitions`), or None without windows;
+`hidden_keys`, float32 `(1, 1, 1, K)` to be added to the scores of K keys, or None.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from keras import ops
 
 from eesmm_keras.ops.grouping import GroupPlanner, token_coordinates
 from eesmm_keras.ops.partitions import MASKED, GroupPartition, WindowPartition
+from eesmm_keras.ops.patches import images_to_units, nested_order, take_units, units_to_images
 
 
 class WholeMap:
@@ -65,6 +66,44 @@ class VisibleTokens:
     def from_map(self, x):
         x = ops.reshape(x, (-1, self.height * self.width, x.shape[-1]))
         return ops.take(x, self._place, axis=1)
+
+
+class UnitTokens:
+    """The tokens of some mask units, `(B, T, C)`, in nested order in each unit.
+
+    Args:
+        units: int tensor, numbers of the visible units, `(V,)`, or `(B, V)` where each image has its
+            own.
+        grid: `(rows, cols)` of the mask units.
+        side: tokens along one side of a mask unit.
+    """
+
+    def __init__(self, units, grid, side):
+        self.units, self.grid, self.side = units, grid, side
+        rows, cols = nested_order(side)
+        self._nested = rows * side + cols
+        # Which visible unit stands at each place; one past the last where it is hidden.
+        visible, count = units.shape[-1], grid[0] * grid[1]
+        number = ops.arange(visible, dtype="int32") - visible
+        place = ops.cast(
+            ops.expand_dims(units, -1) == ops.arange(count, dtype=units.dtype), "int32"
+        )
+        self._unit = ops.sum(place * number[:, None], axis=-2) + visible
+
+    def to_map(self, x):
+        channels, cells = x.shape[-1], self.side**2
+        x = ops.reshape(x, (-1, x.shape[1] // cells, cells, channels))
+        x = ops.take(x, np.argsort(self._nested), axis=2)
+        x = ops.reshape(x, (-1, x.shape[1], cells * channels))
+        x = take_units(ops.pad(x, ((0, 0), (0, 1), (0, 0))), self._unit)
+        return units_to_images(x, self.grid, self.side)
+
+    def from_map(self, x):
+        channels, cells = x.shape[-1], self.side**2
+        x = take_units(images_to_units(x, self.side), self.units)
+        x = ops.reshape(x, (-1, x.shape[1], cells, channels))
+        x = ops.take(x, self._nested, axis=2)
+        return ops.reshape(x, (-1, x.shape[1] * cells, channels))
 
 
 class TokenMapPlanner:

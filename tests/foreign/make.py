@@ -1,7 +1,7 @@
 """Makes the files beside it: random weights of networks of others, and what these made of images.
 
 Usage: `python make.py CODE`, where the folder CODE holds checkouts of the public repositories
-Swin-Transformer, SimMIM, GreenMIM, MixMIM and mae, with timm 1.0.31, keras-hub 0.32, torch and
+Swin-Transformer, SimMIM, GreenMIM, MixMIM, mae and DMJD, with timm 1.0.31, keras-hub 0.32, torch and
 safetensors installed. Nothing of it is needed to run the tests, and none of that code is kept here.
 """
 
@@ -164,6 +164,30 @@ def of_official_code(code):
     keep("mae_official", model, images, hidden=mask, loss=loss)
 
 
+def of_dmjd(code):
+    """DMJD's code has masks for images of 224 pixels; these are not kept but drawn again."""
+    for name in ("helpers", "resnet", "registry"):
+        stub = sys.modules[f"timm.models.{name}"] = types.ModuleType(f"timm.models.{name}")
+        stub.load_pretrained = stub.resnet26d = stub.resnet50d = None
+        stub.register_model = lambda function: function
+    norm = partial(torch.nn.LayerNorm, eps=1e-6)
+    sizes = {"img_size": [224, 56, 28], "patch_size": [4, 2, 2], "embed_dim": [8, 12, 16],
+             "depth": [1, 1, 1], "num_heads": 2, "norm_layer": norm}  # fmt: skip
+    _, pixels = images_of(224)
+    model = module(code, "DMJD", "models_dmjd").DMJDConViT(
+        mlp_ratio=[4, 4, 2], decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2,
+        decoder_pred_dim=4 * 27, **sizes)  # fmt: skip
+    shaken(model)
+    with torch.no_grad():
+        latent, _, restore = model.forward_encoder(pixels[:1], 0.9, "block")
+        predicted, visible = model.forward_decoder(latent, restore)
+        order, count = restore.argsort(1), latent.shape[1]
+        scored = order[:, count : count + 8]
+        hidden = torch.take_along_dim(predicted, scored[:, :, None], 1)
+        keep("dmjd_official", model, (), order=order, count=count, latent=latent, visible=visible,
+             hidden=hidden)  # fmt: skip
+
+
 def mixmim_16(model):
     """The last layers of a MixMIM for units of 16 pixels, where its code fixes 32."""
     places = (model.img_size // 16) ** 2
@@ -201,4 +225,5 @@ if __name__ == "__main__":
     with torch.inference_mode(False):
         of_timm()
         of_official_code(Path(sys.argv[1]))
+        of_dmjd(Path(sys.argv[1]))
     of_keras_hub()
