@@ -74,6 +74,7 @@ _BACKEND_FREE = (
     "run_folder",
     "settings",
     "sliding",
+    "tracking",
     "training_health",
     "untrusted_files",
 )

@@ -9,6 +9,7 @@ from eesmm_keras.training.devices import use_devices
 from eesmm_keras.training.run_config import asked_config
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import as_dict
+from eesmm_keras.training.tracking import check_tracker
 
 
 class Job:
@@ -99,6 +100,7 @@ def launch(job_class, settings, say, finish=lambda job, model: None):
     Raises:
         UserError: anything about the settings, the data or the folder that makes the run impossible.
     """
+    check_tracker(settings.track)
     keras.utils.set_random_seed(settings.seed)
     asked = asked_config(job_class.kind, as_dict(settings), as_dict(type(settings)()))
     with use_devices(settings) as devices:

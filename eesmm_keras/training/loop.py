@@ -15,6 +15,7 @@ from eesmm_keras.training.optimizer import UNDECAYED_BEFORE
 from eesmm_keras.training.position import Position
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import parse_interval
+from eesmm_keras.training.tracking import tracked
 
 
 class Saver(keras.callbacks.Callback):
@@ -112,7 +113,8 @@ def train(model, job, folder, devices, say=print):
     # With several hosts, signals are not caught: there is no common step at which all could save.
     with StopSignals(active=devices.hosts == 1) as stop:
         try:
-            _Training(model, job, folder, devices, stop, say).to_the_end()
+            with tracked(job.settings, folder, devices.is_chief) as trackers:
+                _Training(model, job, folder, devices, stop, say).to_the_end(trackers)
         except OSError as error:
             raise UserError(
                 f"Cannot write to {folder.path}: {error}. Make room (or restore the folder) and give "
@@ -139,7 +141,7 @@ class _Training:
         self.guard = Guard(self.position, folder.path, settings.max_bad_steps, job.members)
         self.stop = stop
 
-    def to_the_end(self):
+    def to_the_end(self, trackers=()):
         self.restore_latest()
         saver = self.make_saver()
         if self.position.step == 0:
@@ -153,6 +155,7 @@ class _Training:
             self.position,
             DataWait(clock),
             *self.job.callbacks(self.position, self.folder),
+            *trackers,
             self.guard,
             saver,
         ]

@@ -15,7 +15,7 @@ _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "keras-cv"
 # What may change when a run goes on: it does not change what is computed. The folder may be moved.
 MAY_CHANGE_ON_RESUME = frozenset((
     "out", "gpus", "devices", "coordinator", "num_hosts", "host_index", "checkpoint_every",
-    "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every",
+    "checkpoint_keep", "max_bad_steps", "max_bad_images", "pictures_every", "track",
 ))  # fmt: skip
 # What is told before other differences: with another task, nearly all settings differ.
 _FIRST = ("task", "backend")

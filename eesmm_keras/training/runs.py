@@ -11,6 +11,7 @@ RUN/warnings.txt    signs that it goes wrong, if any; see training/health
 RUN/bad_images.txt  images that could not be read, if any
 RUN/weights.md      what became of the weights that it started from, if any
 RUN/nan_step_N.json what a skipped step saw, if any
+RUN/tracking.json   what experiment trackers call the run, if any (--track)
 RUN/lock            names the process that writes the run now
 """
 
@@ -49,6 +50,7 @@ class Run:
         self.metrics_path = self.path / "metrics.csv"
         self.bad_images_path = self.path / "bad_images.txt"
         self.warnings_path = self.path / "warnings.txt"
+        self.tracking_path = self.path / "tracking.json"
         self.tensorboard_path = self.path / "tensorboard"
 
     @property
@@ -150,7 +152,8 @@ class Run:
         """Refuse a folder in the place of a file and the like, before anything is opened."""
         advice = "Move it away and give the same command again; the rest of the run is untouched."
         for path in (self.config_path, self.model_path, self.metrics_path, self.bad_images_path,
-                     self.warnings_path, self.path / _LOCK, self._unfinished_model):  # fmt: skip
+                     self.warnings_path, self.tracking_path, self.path / _LOCK,
+                     self._unfinished_model):  # fmt: skip
             check_kind(path, advice)
         for path in (self.checkpoints, self.pictures, self.tensorboard_path):
             check_kind(path, advice, folder=True)

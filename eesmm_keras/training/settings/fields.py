@@ -135,6 +135,11 @@ class Schedule(Settings):
     checkpoint_every: Interval = setting(
         "10 minutes", "Steps, minutes or epochs.", option="N|'M minutes'"
     )
+    track: choice("mlflow", "wandb", "tensorboard") | None = setting(
+        None,
+        "Tell an experiment tracker of the run; TensorBoard's events are always in RUN/tensorboard.",
+        option="mlflow|wandb|tensorboard",
+    )
     checkpoint_keep: Count = setting(2, "Checkpoints that are kept.")
     max_bad_steps: Count = setting(
         10,
