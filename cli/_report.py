@@ -1,10 +1,10 @@
-"""The page that a finished run leaves."""
+"""The page that a finished run or comparison leaves."""
 
 import click
 
 
 def leave_report(path):
-    """Write RUN/report.html; a page that cannot be written is no reason for a run to fail."""
+    """Write report.html there; a page that cannot be written is no reason to fail."""
     from eesmm_keras.reports.report import write_report
 
     try:

@@ -8,6 +8,7 @@ from eesmm_keras.cli._options import (
     source_options,
     where_from,
 )
+from eesmm_keras.cli._report import leave_report
 from eesmm_keras.training.settings.fields import PretrainSettings
 
 
@@ -101,3 +102,4 @@ def command(**options):
     where = where_from(options)
     options = {key: value for key, value in options.items() if key not in SOURCE_KEYS}
     compare(say=click.echo, where=where, **options)
+    leave_report(options["out"])

@@ -30,7 +30,8 @@ RANKS = [
     {"methods", "tasks", "data"},
     {"pictures", "gallery", "saving"},
     {"training"},
-    {"exports", "comparison", "studies", "answers", "reports"},
+    {"exports", "comparison", "studies", "answers"},
+    {"reports"},
     {"cli"},
 ]
 LONGEST_FILE, LONGEST_METHOD_FILE, LONGEST_FUNCTION = 300, 120, 50

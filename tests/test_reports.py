@@ -142,3 +142,31 @@ def test_a_run_leaves_its_page_and_fails_not_without(tmp_path):
     assert (status, "could not be written (full)" in text) == (0, True)
     result = CliRunner().invoke(cli.group, ["report", str(tmp_path / "run")])
     assert result.output.strip().endswith("report.html")
+
+
+def test_a_comparison_is_a_page_too(tmp_path):
+    from eesmm_keras.comparison.compare import write
+    from eesmm_keras.comparison.table import summary
+
+    def cells(*values):
+        return {
+            seed: {"linear": v, "images_seen": 9, "gmacs": 2.0} for seed, v in enumerate(values)
+        }
+
+    first, other = cells(0.5, 0.52, 0.54), cells(0.6, 0.62, 0.63)
+    rows = [
+        summary("none", "", cells(0.3, 0.3, 0.3), first),
+        summary("eesmm", "gmacs=2", first, first),
+        summary("mae:decoder_depth=2", "gmacs=2", other, first),
+    ]
+    out = tmp_path / "a <b>"
+    out.mkdir()
+    write(out, rows)
+    page = Page(write_report(out))
+    assert "a <b>" in page.text
+    assert "mae:decoder_depth=2 is best, 61.7 ± 1.5, +9.7 [8.2, 11.1] %" in page.text
+    assert "lead over eesmm: beyond the noise of the seeds" in page.text
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    (out / "results.csv").write_text("method\nx\n")
+    with pytest.raises(UserError, match="given again, writes it anew"):
+        write_report(out)

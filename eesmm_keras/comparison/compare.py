@@ -2,7 +2,7 @@
 
 OUT/cells/NAME.json   what one method, budget and seed gave, with its settings; not run again
 OUT/cells/NAME/       its pre-training run
-OUT/results.csv, results.md, accuracy.png
+OUT/results.csv, results.md, accuracy.png, and from the command report.html
 """
 
 import hashlib

@@ -84,6 +84,22 @@ def write_csv(rows, path):
         writer.writerows(rows)
 
 
+def read_csv(path):
+    """The rows that `write_csv` wrote.
+
+    Raises:
+        OSError, ValueError, KeyError: it cannot be read, or is another file.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    texts = ("method", "budget")
+    return [
+        {**{key: float(value) if value else None for key, value in row.items() if key not in texts},
+         **{key: row[key] for key in texts}}
+        for row in rows
+    ]  # fmt: skip
+
+
 def markdown(rows):
     """The rows as a table to read: accuracies and differences in per cent.
 

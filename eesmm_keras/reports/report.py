@@ -1,4 +1,4 @@
-"""`eesmm report`: a run's folder as one page."""
+"""`eesmm report`: the folder of a run, or of a comparison, as one page."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.folder import METRICS
 from eesmm_keras.names import shortened
 from eesmm_keras.reports import html
+from eesmm_keras.reports.comparison import RESULTS, comparison_page
 from eesmm_keras.reports.curves import curve
 from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.runs import Run
@@ -22,22 +23,27 @@ _PICTURES, _BAD, _VALIDATION = 6, 200, "validation"
 
 
 def write_report(path):
-    """Write RUN/report.html from what is in the folder now, whole or not at all.
+    """Write report.html from what is in the folder now, whole or not at all.
 
     Args:
-        path: of a run's folder, finished or not.
+        path: of a run's folder, finished or not, or of one that `eesmm compare` wrote.
 
     Returns:
         Path of the page.
 
     Raises:
-        UserError: there is no run, or its files are damaged.
+        UserError: there is neither, or its files are damaged.
     """
-    run = Run(path)
-    if not run.exists:
-        raise UserError(f"{path} is no run: it has no config.yaml.")
-    page = Path(path) / REPORT
-    data = _page(run).encode("utf-8", "surrogateescape")
+    run, page = Run(path), Path(path) / REPORT
+    if run.exists:
+        text = _page(run)
+    elif (Path(path) / RESULTS).is_file():
+        text = comparison_page(path)
+    else:
+        raise UserError(
+            f"{path} is no run and no comparison: it has neither config.yaml nor {RESULTS}."
+        )
+    data = text.encode("utf-8", "surrogateescape")
     write_atomically(page, lambda file: file.write(data))
     return page
 
