@@ -29,6 +29,13 @@ def _recipes():
         click.echo(f"{name:28} {first}")
 
 
+def _tables():
+    from eesmm_keras.reproductions.tables import read_table, table_names
+
+    for name in table_names():
+        click.echo(f"{name:28} {read_table(name).title}")
+
+
 def _settings():
     from eesmm_keras.training.settings.fields import FinetuneSettings, PretrainSettings, Schedule
     from eesmm_keras.training.settings.kinds import is_optional, kind_of
@@ -54,6 +61,7 @@ _LISTS = {
     "methods": _methods,
     "recipes": _recipes,
     "settings": _settings,
+    "tables": _tables,
     **{family: functools.partial(show_members, family) for family in FAMILIES},
 }
 

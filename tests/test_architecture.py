@@ -31,7 +31,7 @@ RANKS = [
     {"pictures", "gallery", "saving"},
     {"training"},
     {"exports", "comparison", "studies", "answers"},
-    {"reports"},
+    {"reports", "reproductions"},
     {"cli"},
 ]
 LONGEST_FILE, LONGEST_METHOD_FILE, LONGEST_FUNCTION = 300, 120, 50

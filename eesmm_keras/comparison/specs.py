@@ -16,7 +16,7 @@ _BUDGETS = ("gmacs", "images", "epochs", "minutes")
 _ELSEWHERE = (
     "data", "out", "data_dir", "image_size", "limit", "max_bad_images", "max_image_pixels",
     "follow_links", "seed", "backbone", "gpus", "devices", "coordinator", "num_hosts", "host_index",
-    "checkpoint_every", "checkpoint_keep", "max_bad_steps",
+    "checkpoint_every", "checkpoint_keep", "max_bad_steps", "track",
 )  # fmt: skip
 _NOT_PRETRAIN = (
     *_ELSEWHERE, "epochs", "steps_per_epoch", "batch_size", "method", "method_args", "pictures_every",
