@@ -10,7 +10,7 @@ from eesmm_keras._version import __version__
 from eesmm_keras.cli._boundary import exit_status_of
 
 COMMANDS = (
-    "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "report", "export",
+    "prepare", "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "report", "export",
     "push", "reconstruct", "doctor", "benchmark", "compare", "reproduce", "list", "demo",
 )  # fmt: skip
 

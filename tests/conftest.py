@@ -70,6 +70,7 @@ _BACKEND_FREE = (
     "model_files",
     "neighbours",
     "reports",
+    "prepared",
     "reproductions",
     "resizing",
     "run_folder",

@@ -201,3 +201,13 @@ def test_keras_fits_on_it(folder):
     dataset = labelled_dataset(open_source(folder), 8, 4, targets=one_hot(2))
     history = model.fit(dataset, steps_per_epoch=2, epochs=2, verbose=0)
     assert len(history.history["loss"]) == 2
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(1, "uint8"), (3, "uint8"), (5, "float32")])
+def test_a_mirrored_view_is_its_columns_in_the_other_order(channels, kind):
+    from eesmm_keras.data.views import mirrored
+
+    view = np.random.default_rng(0).integers(0, 256, (4, 6, channels)).astype(kind)
+    for one in (view, view[:, 1:4]):
+        np.testing.assert_array_equal(mirrored(one), one[:, ::-1])
+        assert mirrored(one).dtype == kind

@@ -1,0 +1,204 @@
+"""`eesmm prepare`: images of any size to shards of one size, which are read faster."""
+
+import io
+import json
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.shards import INDEX, KIND, PARTS, VERSION, read_columns
+from eesmm_keras.data.sources import open_source
+from eesmm_keras.progress import track
+from eesmm_keras.whole_files import write_atomically
+
+# Bytes before the content of a TFRecord (its length and the checksum of that), and behind it.
+_BEFORE, _BEHIND = 12, 4
+_ASKED = "asked.json"
+
+
+def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None, **where):
+    """Write shards, see `data.shards`; stopped anywhere, the same call goes on behind the last one.
+
+    The shorter side of a picture becomes `size` pixels (antialiased, Lanczos); one that is no larger
+    stays as it is. Order and parts are those of the data, so that training sees the same images at the
+    same steps.
+
+    Args:
+        data: see `open_source`. out: folder, new or of the same call.
+        size: of the shorter side, in pixels.
+        raw: arrays of 8 bits instead of JPEG: larger, and faster to read.
+        quality: of JPEG, 1 to 95. per_shard: images in a shard.
+        say: takes lines for the screen; None: nobody reads them.
+        where: data_dir, max_image_pixels, follow_links: see `open_source`.
+
+    Returns:
+        dict: what index.json holds.
+
+    Raises:
+        DataError: the data cannot be opened or are no 8-bit RGB; `out` holds something else.
+    """
+    out, say = Path(out), say or (lambda line: None)
+    sources = parts_of(data, **where)
+    if not all(source.reading.plain for source in sources.values()):
+        raise DataError(f"'{data}' holds native pixels, and prepare writes 8-bit RGB pictures.")
+    asked = {
+        "images": {part: len(source) for part, source in sources.items()}, "size": size, "raw": raw,
+        "quality": None if raw else quality, "per_shard": per_shard, "data": os.path.abspath(str(data)),
+    }  # fmt: skip
+    _claim(out, asked)
+    shards, bad, images = {}, [], 0
+    for part, source in sources.items():
+        starts = range(0, len(source), per_shard)
+        shards[part] = [f"{part}-{number:05d}" for number in range(len(starts))]
+        for name, start in zip(shards[part], starts, strict=True):
+            numbers = range(start, min(start + per_shard, len(source)))
+            columns = _whole(out, name) or _write(out, name, source, numbers, asked)
+            bad += columns["bad"].tolist()
+            images += len(columns["offsets"])
+    if not images:
+        raise DataError(f"None of the images of '{data}' can be read.")
+    names = sources["train"].class_names
+    index = {
+        "kind": KIND, "version": VERSION, "size": size, "raw": raw, "parts": shards,
+        "class_names": names and list(names), "images": images, "bad_images": len(bad),
+        "made_from": asked,
+    }  # fmt: skip
+    if bad:
+        lines = "".join(f"{line}\n" for line in bad)
+        write_atomically(out / "bad_images.txt", lambda file: file.write(lines.encode()))
+        say(f"{len(bad)} images could not be read: {out / 'bad_images.txt'}")
+    write_atomically(out / INDEX, lambda file: file.write(json.dumps(index, indent=1).encode()))
+    return index
+
+
+def parts_of(data, **where):
+    """`{part: ImageSource}` of the parts that the data themselves have, the train part first."""
+    found = {"train": open_source(data, None, **where)}
+    for part in PARTS[1:]:
+        try:
+            source = open_source(data, part, **where)
+            # Where there is no val part, it is split off the train part; no test part is the val part.
+            own = not source.note if part == "test" else _is_own(data, found["train"], where)
+        except DataError:
+            continue
+        if own and len(source):
+            found[part] = source
+    return found
+
+
+def _is_own(data, whole, where):
+    return len(open_source(data, "train", **where)) == len(whole)
+
+
+def _claim(out, asked):
+    """Make the folder, or see that it is of the same call."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / _ASKED
+    there = json.loads(path.read_text("utf-8")) if path.is_file() else None
+    if there is None and any(out.iterdir()):
+        raise DataError(f"{out} is not empty. Choose another --out.")
+    if there not in (None, asked):
+        changed = ", ".join(key for key in asked if there.get(key) != asked[key])
+        raise DataError(f"{out} was begun with another {changed}. Choose another --out.")
+    write_atomically(path, lambda file: file.write(json.dumps(asked).encode()))
+
+
+def _whole(out, name):
+    """Columns of a shard that an earlier call has finished, or None."""
+    record, columns = out / f"{name}.tfrecord", out / f"{name}.npz"
+    if not (record.is_file() and columns.is_file()):
+        return None
+    found = read_columns(columns)
+    return found if record.stat().st_size == int(found["length"]) else None
+
+
+def _short(name, data):
+    """A name of an image, relative to the folder of the data where it lies in one."""
+    root = os.path.join(str(data), "")
+    return name.removeprefix(root)
+
+
+def _write(out, name, source, numbers, asked):
+    """One shard, whole or not at all: its columns."""
+    import tensorflow as tf
+
+    size, raw, quality = asked["size"], asked["raw"], asked["quality"]
+
+    def picture(i):
+        try:
+            image = resized(source.load(i, size), size)
+        except DataError as error:
+            return None, None, str(error)
+        return encoded(image, raw, quality), image.size, None
+
+    rows, names, bad, position = [], [], [], 0
+    partial = out / f"partial-{name}.tfrecord"
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, \
+            tf.io.TFRecordWriter(str(partial)) as file:  # fmt: skip
+        found = track(pool.map(picture, numbers), len(numbers), name, count=lambda one: 1)
+        for i, (data, sides, reason) in zip(numbers, found, strict=True):
+            if reason:
+                bad.append(reason)
+                continue
+            label = -1 if source.labels is None else int(source.labels[i])
+            names.append(os.fsencode(_short(source.describe(i), source.name)))
+            content = example(data, sides, label, names[-1], raw)
+            file.write(content)
+            width, height = sides
+            start = position + _BEFORE + content.index(data)
+            rows.append((start, len(data), height, width, label, zlib.crc32(data)))
+            position += _BEFORE + len(content) + _BEHIND
+    table = np.array(rows, np.int64).reshape(-1, 6)
+    keys = ("offsets", "sizes", "heights", "widths", "labels", "checksums")
+    columns = {key: table[:, k] for k, key in enumerate(keys)}
+    columns.update(
+        blob=np.frombuffer(b"".join(names), np.uint8), ends=np.cumsum([len(n) for n in names]),
+        length=np.int64(position), bad=np.array(bad, np.str_),
+    )  # fmt: skip
+    if partial.stat().st_size != position:
+        raise DataError(f"{partial} was not written whole: is the disk full?")
+    os.replace(partial, out / f"{name}.tfrecord")
+    write_atomically(out / f"{name}.npz", lambda file: np.savez(file, **columns))
+    return columns
+
+
+def resized(image, size):
+    """A picture whose shorter side is `size` pixels; one that is no larger stays as it is."""
+    width, height = image.size
+    if min(width, height) <= size:
+        return image
+    share = size / min(width, height)
+    sides = max(size, round(width * share)), max(size, round(height * share))
+    return image.resize(sides, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def encoded(image, raw, quality):
+    """Bytes of a picture: its pixels row by row, or a JPEG file."""
+    if raw:
+        return np.asarray(image).tobytes()
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def example(data, sides, label, name, raw):
+    """A serialized `tf.train.Example`."""
+    import tensorflow as tf
+
+    def numbers(value):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    def text(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    features = {
+        "image/raw" if raw else "image/encoded": text(data), "image/width": numbers(sides[0]),
+        "image/height": numbers(sides[1]), "image/class/label": numbers(label),
+        "image/filename": text(name),
+    }  # fmt: skip
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()

@@ -1,0 +1,125 @@
+"""Prepared data: pictures of one size in TFRecord shards, read by offset.
+
+SHARDS/index.json              what was prepared, and how; only whole data have it
+SHARDS/train-00000.tfrecord    tf.train.Example: image/encoded (JPEG) or image/raw, sides, label, name
+SHARDS/train-00000.npz         where in it every picture begins, its size and checksum
+SHARDS/bad_images.txt          images that could not be read, if any
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.paths import PathList
+
+INDEX, KIND, VERSION = "index.json", "eesmm shards", 1
+PARTS = ("train", "val", "test")
+_COLUMNS = ("offsets", "sizes", "heights", "widths", "labels", "checksums")
+
+
+def is_prepared(folder):
+    """Whether a folder holds prepared data, of whatever version."""
+    return _index(folder) is not None
+
+
+def read_index(folder):
+    """The dict in index.json.
+
+    Raises:
+        DataError: it was written by a later version.
+    """
+    index = _index(folder)
+    if index.get("version") != VERSION:
+        raise DataError(
+            f"{folder} was prepared by another version of this package (format "
+            f"{index.get('version')}, and this one reads {VERSION}): prepare it again."
+        )
+    return index
+
+
+def _index(folder):
+    try:
+        index = json.loads((Path(folder) / INDEX).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return index if isinstance(index, dict) and index.get("kind") == KIND else None
+
+
+class Shards(Sequence):
+    """Pictures of some shards: JPEG files as bytes, or arrays `(H, W, 3)`.
+
+    Args:
+        folder: of prepared data. names: of the shards, without their endings. raw: whether they hold
+            arrays.
+
+    Attributes:
+        labels: int64 array, -1 where there is none. paths: `PathList` of the names.
+
+    Raises:
+        DataError: a shard is missing, or not as long as it was written.
+    """
+
+    def __init__(self, folder, names, raw):
+        self._files = [os.path.join(folder, f"{name}.tfrecord") for name in names]
+        self._raw = raw
+        found = [read_columns(Path(folder) / f"{name}.npz") for name in names]
+        for file, columns in zip(self._files, found, strict=True):
+            _check_length(file, int(columns["length"]))
+        counts = [len(columns["offsets"]) for columns in found]
+        self._shard = np.repeat(np.arange(len(found)), counts)
+        for key in _COLUMNS:
+            setattr(self, f"_{key}", np.concatenate([columns[key] for columns in found]))
+        self.labels = self._labels
+        names = (name for columns in found for name in _names(columns))
+        self.paths = PathList("", names)
+
+    def __len__(self):
+        return len(self._offsets)
+
+    def __getitem__(self, i):
+        size = int(self._sizes[i])
+        try:
+            with open(self._files[self._shard[i]], "rb", buffering=0) as file:
+                data = os.pread(file.fileno(), size, int(self._offsets[i]))
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}") from error
+        if zlib.crc32(data) != int(self._checksums[i]):
+            raise DataError("is damaged: its checksum is another one than when it was prepared")
+        if not self._raw:
+            return data
+        return np.frombuffer(data, np.uint8).reshape(int(self._heights[i]), int(self._widths[i]), 3)
+
+    def describe(self, i):
+        """Name of picture `i` and of its shard."""
+        return f"{self.paths.name(i)} in {self._files[self._shard[i]]}"
+
+
+def read_columns(path):
+    """The arrays beside a shard.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in (*_COLUMNS, "blob", "ends", "length", "bad")}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error}): prepare the data again.") from error
+
+
+def _check_length(file, length):
+    there = os.path.getsize(file) if os.path.isfile(file) else 0
+    if there != length:
+        raise DataError(
+            f"{file} has {there} bytes instead of {length}: it is damaged. Remove it and its .npz, "
+            "and give the same command of eesmm prepare again."
+        )
+
+
+def _names(columns):
+    return PathList.from_parts("", bytes(columns["blob"]), columns["ends"]).names()
