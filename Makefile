@@ -4,7 +4,7 @@ VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 
 $(VENV)/demo.ok: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,3 +31,13 @@ test: $(VENV)/test.ok lint
 lint: $(VENV)/test.ok
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+$(VENV)-docs/docs.ok: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-docs/bin/python -m pip install --quiet --group docs
+	touch $@
+
+# The site, in site/. Docstrings are read from the source: the package is not installed.
+docs: $(VENV)-docs/docs.ok
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build

@@ -63,6 +63,7 @@ _BACKEND_FREE = (
     "data_sources",
     "data_statistics",
     "data_tfds",
+    "docs",
     "evaluation_classifier",
     "exports_cards",
     "inputs_commands",
