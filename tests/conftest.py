@@ -72,6 +72,7 @@ _BACKEND_FREE = (
     "neighbours",
     "reports",
     "prepared",
+    "properties",
     "reproductions",
     "resizing",
     "run_folder",
