@@ -4,7 +4,7 @@ VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test lint docs
+.PHONY: demo test lint docs wheel notebook
 
 $(VENV)/demo.ok: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,3 +41,18 @@ $(VENV)-docs/docs.ok: pyproject.toml
 # The site, in site/. Docstrings are read from the source: the package is not installed.
 docs: $(VENV)-docs/docs.ok
 	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build
+
+# Wheel and sdist in dist/; the wheel is installed into a fresh environment and asked for help from another folder.
+wheel:
+	rm -rf dist build $(VENV)-wheel
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet --upgrade pip build
+	$(VENV)-wheel/bin/python -m build --quiet
+	$(VENV)-wheel/bin/python -m pip install --quiet dist/*.whl
+	$(VENV)-wheel/bin/python -m pip check
+	wheel=$$(cd $(VENV)-wheel && pwd) && cd / && $$wheel/bin/eesmm --version && $$wheel/bin/eesmm list backbones
+
+# The notebook, run anew with its outputs.
+notebook: $(VENV)/test.ok
+	$(VENV)/bin/python -m pip install --quiet --group notebook
+	$(VENV)/bin/jupyter-execute --inplace docs/quickstart.ipynb

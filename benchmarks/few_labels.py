@@ -1,4 +1,4 @@
-"""Five labels a class of scikit-learn's digits: raw pixels against features, before and after contrast.
+"""Five labels per class of scikit-learn's digits: raw pixels and features, before and after contrast.
 
     python benchmarks/few_labels.py [--epochs 12]
 

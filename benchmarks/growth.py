@@ -15,7 +15,7 @@ from eesmm_keras.studies.benchmark.throughput import benchmark
 # Every panel varies one thing; the rest is Swin-T, 224 pixels, batch 16.
 BASE = {"backbone": "swin_tiny", "batch": 16, "image_size": 224}
 PANELS = {
-    "images a step": [("batch", value) for value in (8, 16, 32, 64)],
+    "images per step": [("batch", value) for value in (8, 16, 32, 64)],
     "image side in pixels, batch 8": [
         ({"image_size": value, "batch": 8}, value) for value in (192, 224, 320, 512)
     ],
@@ -23,7 +23,7 @@ PANELS = {
     "mask ratio": [
         ("methods", f"eesmm:mask_ratio={value}") for value in (0.5, 0.6, 0.75, 0.9)
     ],
-    "images a mix": [
+    "images per mix": [
         ("methods", value) for value in ("greenmim", "eesmm", "eesmm:num_mixed=3",
                                          "eesmm:num_mixed=4")
     ],

@@ -37,7 +37,7 @@ def draw_rows(draw, rows):
 
 
 def device_parts(rows):
-    """Into how many contiguous parts a batch of `rows` is cut, one a device, as this step sees it.
+    """Into how many contiguous parts a batch of `rows` is cut, one per device, as this step sees it.
 
     1 on TensorFlow, where a step sees one part only, and wherever the batch does not divide.
     """

@@ -1,4 +1,4 @@
-"""Arrays with one row an image, as files: they grow row by row, and are written in other formats."""
+"""Arrays with one row per image, as files: they grow row by row, and are written in other formats."""
 
 import csv
 import os
@@ -89,7 +89,7 @@ def write_as(suffix, path, matrix, names):
     Args:
         suffix: of `check_format`. path: of the file to write.
         matrix: `(N, ...)`, rows are read when they are written.
-        names: iterable of str, one a row.
+        names: iterable of str, one per row.
     """
     _WRITERS[suffix](path, matrix, iter(names))
 

@@ -8,7 +8,7 @@ from eesmm_keras.evaluation.classification.probabilities import softmax, top_cla
 
 
 def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=None, **how):
-    """Write OUT: file, class, probability, and the same of the next classes; one row an image.
+    """Write OUT: file, class, probability, and the same of the next classes; one row per image.
 
     It goes on where an earlier call was stopped, to the same bytes (see `answers.work`).
 

@@ -119,7 +119,7 @@ def _macs(settings):
 
 
 def _length(spec, macs, speed):
-    """Epochs and steps of the budget; `speed()` gives images a second, if that must be known."""
+    """Epochs and steps of the budget; `speed()` gives images per second, if that must be known."""
     from eesmm_keras.data.sources import limit_source, open_source
 
     chosen = spec["settings"]

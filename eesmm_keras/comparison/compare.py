@@ -43,7 +43,7 @@ def compare(
             several of one kind with commas between them.
         seeds: a number, or a list with commas. A seed decides weights, masks, the order of images and
             which labels are used.
-        batch_size: images a step.
+        batch_size: images per step.
         image_size: pixels, or height and width; None is the encoder's.
         limit: training images used.
         probe_limit: images of the train and the test part that kNN, the linear probes and the test

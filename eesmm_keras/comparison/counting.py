@@ -29,7 +29,7 @@ def exposure(method, arguments, images, macs):
 
     Returns:
         dict: `images_seen`; `views_seen`, masked views of them; `encodings`, passes of the encoder
-        (one a mix, where images are mixed); `gmacs`, forward passes in 1e9 multiply-accumulates.
+        (one per mix, where images are mixed); `gmacs`, forward passes in 1e9 multiply-accumulates.
     """
     rule = methods.get(method).batch_rule(arguments)
     # A pair of MixMIM takes two passes.

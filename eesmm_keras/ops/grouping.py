@@ -155,7 +155,7 @@ def choose_capacity(piece_sizes, dim):
     of attention (`2 * size` per channel).
 
     Returns:
-        `(size, count)`: slots a group, and the groups that the worst of these masks needs.
+        `(size, count)`: slots per group, and the groups that the worst of these masks needs.
     """
     largest = max(int(max(sizes)) for sizes in piece_sizes)
     total = max(int(sum(sizes)) for sizes in piece_sizes)

@@ -100,7 +100,7 @@ class MaskSampler:
     Attributes:
         grid: `(rows, cols)` of mask units.
         mask_ratio: share of the units hidden in each mask, rounded up to whole units.
-        num_masks: independent masks of a view (EESMM: one an image of a mix).
+        num_masks: independent masks of a view (EESMM: one per image of a mix).
         num_views: views of each image, with disjoint hidden sets (DMJD).
         prediction_ratio: share of the units that all views together may hide; the prediction rate
             is this, or `num_views * mask_ratio` if that is less.

@@ -104,7 +104,7 @@ def gather_cells(x, side):
 
 
 def take_units(units, places):
-    """Some units of each image: `(..., N, P)` and places `(K,)`, or `(B, K)`, one row an image."""
+    """Some units of each image: `(..., N, P)` and places `(K,)`, or `(B, K)`, one row per image."""
     if len(places.shape) == 1:
         return ops.take(units, places, axis=-2)
     return ops.take_along_axis(units, places[:, :, None], axis=1)

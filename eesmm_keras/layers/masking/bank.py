@@ -99,7 +99,7 @@ class MaskBank(Masking, keras.layers.Layer):
         expected = (self.sampler.num_masks, self.num_units)
         if hidden.shape != expected:
             raise ValueError(
-                f"hidden must be {expected}: one row a mask, one column a mask unit, 1 = hidden. "
+                f"hidden must be {expected}: one row per mask, one column per mask unit, 1 = hidden. "
                 f"Got shape {hidden.shape}."
             )
         order, visible = unit_order(hidden)
