@@ -182,6 +182,7 @@ class Other(Task):
 REFUSED = [
     ("keras_hub", lambda: head(vit()), "no model that is a ViTBackbone with a class token and a head"),
     ("timm", lambda: swin(positions="learned"), "positions=learned .*cannot be written"),
+    ("timm", lambda: swin(version=2), "no place for .*logit_scale: it cannot be written"),
     ("timm", lambda: swin(window_size=3), "rolls maps before it pads.*no multiple of the window 3"),
     ("keras_hub", lambda: swin(window_size=3), "pads maps in another way.*of the window 3"),
     ("timm", lambda: vit(norm_epsilon=1e-5), "adds 1e-06 .* this encoder 1e-05"),

@@ -12,7 +12,7 @@ from eesmm_keras.backbones.backbone import (
 )
 from eesmm_keras.backbones.constants import IMAGENET_MEAN, IMAGENET_STD
 from eesmm_keras.backbones.presets import SWIN_PRESETS
-from eesmm_keras.checks import check_number
+from eesmm_keras.checks import check_number, check_whole
 from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
@@ -38,6 +38,7 @@ class SwinBackbone(Backbone):
 
     Numerically equal to the public Swin (`transformers.SwinModel`), shifted windows, padding of maps
     that are no multiple of the window, and relative position bias included. No absolute positions.
+    With `version=2` it is Swin V2 (Liu et al., 2022), equal to `transformers.Swinv2Model`.
 
     Args:
         image_shape: `(height, width, channels)`; height and width are multiples of `stride`.
@@ -60,6 +61,8 @@ class SwinBackbone(Backbone):
             of deviation 0.02 as in the public Swin and SimMIM; or Keras' name of another:
             "glorot_uniform", as in the public code of GreenMIM and MixMIM. 0.02 is little for narrow
             encoders.
+        version: 1, or 2 for Swin V2: cosine attention, a bias made of log-spaced offsets, normalisation
+            behind attention, MLP and merging.
         include_normalization: normalise pixels with `mean` and `std` inside the graph. If False the
             input must be `(pixels / 255 - mean) / std` already.
         mean, std: per channel, for pixels scaled to 0..1.
@@ -77,20 +80,21 @@ class SwinBackbone(Backbone):
 
     presets = SWIN_PRESETS
     takes_sides = True
-    no_weight_decay = ("relative_position_table", "table")
+    no_weight_decay = ("relative_position_table", "table", "logit_scale", "offset_in", "offset_out")
 
     def __init__(
         self, image_shape=(224, 224, 3), embed_dim=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24),
         window_size=7, shift=True, positions=None, norm_epsilon=1e-5, patch_size=4, mlp_ratio=4.0,
         qkv_bias=True, dropout=0.0, attention_dropout=0.0, drop_path=0.0, kernel_initializer=None,
-        include_normalization=True, mean=IMAGENET_MEAN, std=IMAGENET_STD, dtype=None, name=None,
-        **kwargs,
+        version=1, include_normalization=True, mean=IMAGENET_MEAN, std=IMAGENET_STD, dtype=None,
+        name=None, **kwargs,
     ):  # fmt: skip
         stride = check_stages(embed_dim, depths, num_heads, patch_size, mlp_ratio)
         windows = check_windows(window_size, len(depths))
         image_shape, mean, std = check_images(image_shape, stride, include_normalization, mean, std)
         check_blocks(shift, qkv_bias, positions, dropout, attention_dropout, drop_path)
         check_number("norm_epsilon", norm_epsilon, 0, 1)
+        check_whole("version", version, 1, 2)
 
         # === Layers ===
         geometry = stage_geometries(image_shape, patch_size, embed_dim, depths, windows, shift)
@@ -106,6 +110,7 @@ class SwinBackbone(Backbone):
         shared = {
             "kernel_initializer": kernel_initializer,
             "norm_epsilon": norm_epsilon,
+            "version": version,
             "dtype": dtype,
         }
         stages = _make_stages(
@@ -129,7 +134,7 @@ class SwinBackbone(Backbone):
         self.shift, self.positions, self.mlp_ratio = shift, positions, mlp_ratio
         self.qkv_bias, self.dropout, self.attention_dropout = qkv_bias, dropout, attention_dropout
         self.drop_path, self.kernel_initializer = drop_path, kernel_initializer
-        self.norm_epsilon = norm_epsilon
+        self.norm_epsilon, self.version = norm_epsilon, version
         self.include_normalization, self.mean, self.std = include_normalization, mean, std
         self.dtype_name = dtype_name(dtype)
 

@@ -22,6 +22,7 @@ _FIXED = (
     "qkv_bias",
     "class_token",
     "shift",
+    "version",
 )
 
 

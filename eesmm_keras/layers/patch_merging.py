@@ -14,10 +14,12 @@ class PatchMerging(keras.layers.Layer):
     Args:
         kernel_initializer: of the dense kernels, see `SwinBackbone`.
         norm_epsilon: of the layer normalisation.
+        version: 2: what comes out is normalised, as in Swin V2, instead of what goes in.
     """
 
-    def __init__(self, kernel_initializer=None, norm_epsilon=1e-5, **kwargs):
+    def __init__(self, kernel_initializer=None, norm_epsilon=1e-5, version=1, **kwargs):
         super().__init__(**kwargs)
+        self.version = version
         self.kernel_initializer, self.norm_epsilon = kernel_initializer, norm_epsilon
         self.norm = keras.layers.LayerNormalization(
             epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm"
@@ -33,7 +35,7 @@ class PatchMerging(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="reduction",
         )
-        self.norm.build((*input_shape[:-1], 4 * channels))
+        self.norm.build((*input_shape[:-1], (4 if self.version == 1 else 2) * channels))
         self.reduction.build((*input_shape[:-1], 4 * channels))
 
     def call(self, x):
@@ -45,11 +47,12 @@ class PatchMerging(keras.layers.Layer):
             x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
         else:
             x = ops.reshape(x, (-1, x.shape[1] // 4, 4 * channels))
-        return self.reduction(self.norm(x))
+        return self.reduction(self.norm(x)) if self.version == 1 else self.norm(self.reduction(x))
 
     def get_config(self):
         return {
             **super().get_config(),
             "kernel_initializer": self.kernel_initializer,
             "norm_epsilon": self.norm_epsilon,
+            "version": self.version,
         }

@@ -9,10 +9,12 @@ from eesmm_keras.layers.window_attention import WindowAttention
 class SwinBlock(keras.layers.Layer):
     """One Swin block (Liu et al., 2021, Eq. 3): window attention and MLP, each pre-normalised.
 
+    In version 2 (Swin V2) what they give is normalised instead of what they take.
+
     Call: tokens `(B, H, W, C)` or `(B, T, C)` and the partition they attend in -> same shape.
 
     Args:
-        dim, num_heads, window, qkv_bias, attention_dropout, dropout, kernel_initializer: see
+        dim, num_heads, window, qkv_bias, attention_dropout, dropout, kernel_initializer, version: see
             `WindowAttention`.
         mlp_ratio: MLP width over `dim`.
         drop_path: stochastic depth rate of both branches.
@@ -31,6 +33,7 @@ class SwinBlock(keras.layers.Layer):
         drop_path=0.0,
         kernel_initializer=None,
         norm_epsilon=1e-5,
+        version=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -38,13 +41,13 @@ class SwinBlock(keras.layers.Layer):
         self.mlp_ratio, self.qkv_bias = mlp_ratio, qkv_bias
         self.dropout, self.attention_dropout = dropout, attention_dropout
         self.drop_path_rate, self.kernel_initializer = drop_path, kernel_initializer
-        self.norm_epsilon = norm_epsilon
+        self.norm_epsilon, self.version = norm_epsilon, version
         shared = {"dtype": self.dtype_policy}
         self.norm1 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
         self.attention = WindowAttention(
             dim=dim, num_heads=num_heads, window=window, qkv_bias=qkv_bias, dropout=dropout,
             attention_dropout=attention_dropout, kernel_initializer=kernel_initializer,
-            name="attention", **shared,
+            version=version, name="attention", **shared,
         )  # fmt: skip
         self.norm2 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
         self.mlp = MLP(
@@ -60,10 +63,11 @@ class SwinBlock(keras.layers.Layer):
         self.mlp.build(input_shape)
 
     def call(self, x, partition, training=None):
-        y = self.attention(self.norm1(x), partition=partition, training=training)
-        x = x + self.drop_path(y, training=training)
-        y = self.mlp(self.norm2(x), training=training)
-        return x + self.drop_path(y, training=training)
+        after = self.version == 2
+        y = self.attention(x if after else self.norm1(x), partition=partition, training=training)
+        x = x + self.drop_path(self.norm1(y) if after else y, training=training)
+        y = self.mlp(x if after else self.norm2(x), training=training)
+        return x + self.drop_path(self.norm2(y) if after else y, training=training)
 
     def get_config(self):
         return {
@@ -78,4 +82,5 @@ class SwinBlock(keras.layers.Layer):
             "drop_path": self.drop_path_rate,
             "kernel_initializer": self.kernel_initializer,
             "norm_epsilon": self.norm_epsilon,
+            "version": self.version,
         }

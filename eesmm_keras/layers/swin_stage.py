@@ -15,7 +15,7 @@ class SwinStage(keras.layers.Layer):
         drop_path: stochastic depth rate of each block, a list of `depth` numbers.
         shift: whether every second block uses shifted windows.
         num_heads, window, mlp_ratio, qkv_bias, dropout, attention_dropout, kernel_initializer,
-            norm_epsilon: see `SwinBlock`.
+            norm_epsilon, version: see `SwinBlock`.
 
     Call: `(B, height, width, dim)`; or, with `groups` (one stage's entry of
     `ops.grouping.GroupPlanner.plan`), the visible tokens `(B, T, dim)`. Returns the same shape. With
@@ -25,7 +25,7 @@ class SwinStage(keras.layers.Layer):
     def __init__(
         self, height, width, dim, depth, num_heads, window, drop_path, mlp_ratio=4.0,
         qkv_bias=True, dropout=0.0, attention_dropout=0.0, shift=True,
-        kernel_initializer=None, norm_epsilon=1e-5, **kwargs,
+        kernel_initializer=None, norm_epsilon=1e-5, version=1, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.height, self.width, self.dim, self.depth = height, width, dim, depth
@@ -33,6 +33,7 @@ class SwinStage(keras.layers.Layer):
         self.mlp_ratio, self.qkv_bias, self.shift = mlp_ratio, qkv_bias, shift
         self.dropout, self.attention_dropout = dropout, attention_dropout
         self.kernel_initializer, self.norm_epsilon = kernel_initializer, norm_epsilon
+        self.version = version
         # The side of a mask unit does not matter for the partitions.
         geometry = StageGeometry(
             height=height, width=width, side=1, window=window, dim=dim, depth=depth, shift=shift
@@ -44,7 +45,7 @@ class SwinStage(keras.layers.Layer):
                 dim=dim, num_heads=num_heads, window=self.partitions["plain"][0],
                 mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, dropout=dropout,
                 attention_dropout=attention_dropout, drop_path=drop_path[number],
-                kernel_initializer=kernel_initializer, norm_epsilon=norm_epsilon,
+                kernel_initializer=kernel_initializer, norm_epsilon=norm_epsilon, version=version,
                 dtype=self.dtype_policy, name=f"block_{number}",
             )
             for number in range(depth)
@@ -100,4 +101,5 @@ class SwinStage(keras.layers.Layer):
             "shift": self.shift,
             "kernel_initializer": self.kernel_initializer,
             "norm_epsilon": self.norm_epsilon,
+            "version": self.version,
         }

@@ -1,8 +1,11 @@
+import math
+
 import keras
 from keras import ops
 
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
+from eesmm_keras.ops.windows import log_spaced_offsets
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -23,11 +26,13 @@ class WindowAttention(keras.layers.Layer):
         dropout: rate on the output.
         kernel_initializer: of the dense kernels, see `SwinBackbone`.
         position_bias: whether there is a relative position bias.
+        version: 2: that of Swin V2 (Liu et al., 2022, Eq. 2 and 3): cosines of queries and keys, scaled
+            by a learned number for each head, and a bias that an MLP makes of log-spaced offsets.
     """
 
     def __init__(
         self, dim, num_heads, window, qkv_bias=True, attention_dropout=0.0, dropout=0.0,
-        kernel_initializer=None, position_bias=True, **kwargs,
+        kernel_initializer=None, position_bias=True, version=1, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         if dim % num_heads:
@@ -36,9 +41,10 @@ class WindowAttention(keras.layers.Layer):
         self.qkv_bias = qkv_bias
         self.attention_dropout, self.dropout = attention_dropout, dropout
         self.kernel_initializer, self.position_bias = kernel_initializer, position_bias
+        self.version = version
         self.qkv = keras.layers.Dense(
-            3 * dim, use_bias=qkv_bias, kernel_initializer=dense_kernel(kernel_initializer),
-            dtype=self.dtype_policy, name="qkv",
+            3 * dim, use_bias=qkv_bias and version == 1, dtype=self.dtype_policy, name="qkv",
+            kernel_initializer=dense_kernel(kernel_initializer),
         )  # fmt: skip
         self.projection = keras.layers.Dense(
             dim, kernel_initializer=dense_kernel(kernel_initializer),
@@ -48,18 +54,29 @@ class WindowAttention(keras.layers.Layer):
         self.drop = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
-        if self.position_bias:
-            self.relative_position_table = self.add_weight(
-                shape=((2 * self.window - 1) ** 2, self.num_heads),
-                initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-                name="relative_position_table",
-            )
+        small, heads, weights = keras.initializers.TruncatedNormal(stddev=0.02), self.num_heads, {}
+        if self.version == 2:
+            self.offsets = log_spaced_offsets(self.window)
+            first = keras.initializers.Constant(math.log(10))
+            weights = {
+                "logit_scale": ((heads, 1, 1), first), "offset_in": ((2, 512), small),
+                "offset_bias": ((512,), "zeros"), "offset_out": ((512, heads), small),
+            }  # fmt: skip
+            if self.qkv_bias:  # Keys have none.
+                weights |= {f"{part}_bias": ((self.dim,), "zeros") for part in ("query", "value")}
+        elif self.position_bias:
+            weights["relative_position_table"] = ((2 * self.window - 1) ** 2, heads), small
+        for name, (shape, initial) in weights.items():
+            setattr(self, name, self.add_weight(shape=shape, initializer=initial, name=name))
         self.qkv.build((None, None, self.dim))
         self.projection.build((None, None, self.dim))
 
     def call(self, x, partition, training=None):
         """`x`: tokens as `partition` takes them; returns the same shape."""
         x = self.qkv(partition.split(x))
+        if self.version == 2 and self.qkv_bias:
+            biases = self.query_bias, ops.zeros((self.dim,)), self.value_bias
+            x = x + ops.concatenate([ops.cast(bias, x.dtype) for bias in biases])
         sets, size = x.shape[1], x.shape[2]
         head = self.dim // self.num_heads
         query, key, value = (
@@ -68,16 +85,32 @@ class WindowAttention(keras.layers.Layer):
             )
             for part in ops.split(x, 3, axis=-1)
         )
-        scores = ops.matmul(query * head**-0.5, ops.swapaxes(key, -1, -2))
-        scores = ops.cast(scores, "float32") + partition.bias(self._table())
+        query, key = self._scaled(query, key)
+        scores = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), "float32")
+        scores = scores + partition.bias(self._table())
         weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
         weights = self.attention_drop(weights, training=training)
         x = ops.transpose(ops.matmul(weights, value), (0, 1, 3, 2, 4))
         x = partition.join(ops.reshape(x, (-1, sets, size, self.dim)))
         return self.drop(self.projection(x), training=training)
 
+    def _scaled(self, query, key):
+        """Queries and keys whose products are the scores."""
+        if self.version == 1:
+            return query * (self.dim // self.num_heads) ** -0.5, key
+        scale = ops.exp(ops.minimum(ops.cast(self.logit_scale, "float32"), math.log(100)))
+
+        def unit(x):  # The padding's keys have no length.
+            x = ops.cast(x, "float32")
+            return x * ops.rsqrt(ops.maximum(ops.sum(x * x, axis=-1, keepdims=True), 1e-6))
+
+        return unit(query) * scale, unit(key)
+
     def _table(self):
         """The table; without a bias zeros, for one head that stands for all."""
+        if self.version == 2:
+            hidden = ops.relu(ops.matmul(self.offsets, self.offset_in) + self.offset_bias)
+            return 16 * ops.sigmoid(ops.matmul(hidden, self.offset_out))
         if self.position_bias:
             return self.relative_position_table
         return ops.zeros(((2 * self.window - 1) ** 2, 1), "float32")
@@ -93,4 +126,5 @@ class WindowAttention(keras.layers.Layer):
             "dropout": self.dropout,
             "kernel_initializer": self.kernel_initializer,
             "position_bias": self.position_bias,
+            "version": self.version,
         }

@@ -50,6 +50,15 @@ def relative_position_index(window):
     return position[:, None] - position[None, :] + 2 * window * (window - 1)
 
 
+def log_spaced_offsets(window):
+    """Offsets by row of the relative position table, `((2 * window - 1)**2, 2)`, as rows and columns
+    from -1 to 1 on a logarithmic scale (Liu et al., 2022, Swin V2, Eq. 4, with the public code's 8).
+    """
+    steps = 8 * np.arange(1 - window, window) / max(window - 1, 1)
+    steps = np.sign(steps) * np.log2(np.abs(steps) + 1) / 3
+    return np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2).astype("float32")
+
+
 def split_windows(values, window, shift):
     """NumPy twin of the windows that a map is cut into: `(Hp, Wp)` -> `(windows, S)`."""
     rolled = np.roll(values, (-shift, -shift), axis=(0, 1))
