@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import shlex
 from collections import Counter
@@ -21,6 +22,7 @@ from eesmm_keras.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 # Plug-ins that docs/extending.md defines itself: their names are known only to who installs them.
 _EXAMPLES = ("class_number", "frozen", "grey", "mixer_tiny", "stripes:")
@@ -29,7 +31,10 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def blocks(page):
-    """`(language, text)` of every fenced block."""
+    """`(language, text)` of every fenced block; of a notebook, of every code cell."""
+    if page.suffix == ".ipynb":
+        cells = json.loads(page.read_text())["cells"]
+        return [("python", "".join(c["source"])) for c in cells if c["cell_type"] == "code"]
     return [(m[2].strip(), m[3]) for m in _FENCE.finditer(page.read_text())]
 
 
@@ -133,7 +138,7 @@ def settable():
     return {name for names in (*arguments, *fields) for name in names}
 
 
-@each_page
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda page: page.name)
 def test_programs_compile_and_import_what_exists(page):
     for language, text in blocks(page):
         if language != "python":
@@ -160,6 +165,14 @@ def test_every_page_is_in_the_navigation():
     nav = _names(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").glob("**/*.md")]
     assert sorted(nav) == sorted(pages)
+
+
+def test_notebooks_hold_the_outputs_of_one_run_in_order():
+    for page in NOTEBOOKS:
+        cells = [c for c in json.loads(page.read_text())["cells"] if c["cell_type"] == "code"]
+        assert [c["execution_count"] for c in cells] == list(range(1, len(cells) + 1))
+        assert not [o for c in cells for o in c["outputs"] if o["output_type"] == "error"]
+        assert page.stat().st_size < 500_000
 
 
 def test_every_public_name_is_in_the_reference():
