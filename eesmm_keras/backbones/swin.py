@@ -107,12 +107,8 @@ class SwinBackbone(Backbone):
         if positions:
             places = (geometry[0].height, geometry[0].width)
             absolute = positions_layer(positions, places, embed_dim, dtype)
-        shared = {
-            "kernel_initializer": kernel_initializer,
-            "norm_epsilon": norm_epsilon,
-            "version": version,
-            "dtype": dtype,
-        }
+        shared = {"norm_epsilon": norm_epsilon, "version": version, "dtype": dtype}
+        shared["kernel_initializer"] = kernel_initializer
         stages = _make_stages(
             geometry, num_heads, drop_path, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, dropout=dropout,
             attention_dropout=attention_dropout, **shared,
