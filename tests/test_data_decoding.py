@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eesmm_keras.data.decoding import center_crop, check_file, random_resized_crop, read_rgb
+from eesmm_keras.data.crops import center_crop, random_resized_crop
+from eesmm_keras.data.decoding import check_file, read_rgb
 from eesmm_keras.data.errors import DataError
 
 
@@ -163,11 +164,11 @@ def test_random_crop_is_a_function_of_its_generator():
 
 
 def test_random_boxes_keep_to_scale_and_ratio():
-    from eesmm_keras.data.decoding import _random_box
+    from eesmm_keras.data.crops import random_box
 
     rng = np.random.default_rng(0)
     for _ in range(300):
-        left, top, right, bottom = _random_box(300, 200, rng, (0.2, 0.5), (0.75, 4 / 3))
+        left, top, right, bottom = random_box((300, 200), 16, rng, (0.2, 0.5), (0.75, 4 / 3))
         width, height = right - left, bottom - top
         assert 0 <= left < right <= 300
         assert 0 <= top < bottom <= 200
@@ -176,11 +177,11 @@ def test_random_boxes_keep_to_scale_and_ratio():
 
 
 def test_a_strip_falls_back_to_the_largest_central_box():
-    from eesmm_keras.data.decoding import _random_box
+    from eesmm_keras.data.crops import random_box
 
     rng = np.random.default_rng(0)
-    assert _random_box(600, 30, rng, (0.5, 1), (3 / 4, 4 / 3)) == (280, 0, 320, 30)
-    assert _random_box(30, 600, rng, (0.5, 1), (3 / 4, 4 / 3)) == (0, 280, 30, 320)
+    assert random_box((600, 30), 16, rng, (0.5, 1), (3 / 4, 4 / 3)) == (280, 0, 320, 30)
+    assert random_box((30, 600), 16, rng, (0.5, 1), (3 / 4, 4 / 3)) == (0, 280, 30, 320)
 
 
 def test_one_pixel_is_enlarged():

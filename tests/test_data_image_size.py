@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eesmm_keras.data.decoding import center_crop, random_resized_crop
+from eesmm_keras.data.crops import center_crop, random_resized_crop
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import open_source

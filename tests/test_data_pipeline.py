@@ -72,7 +72,7 @@ def test_crops_of_one_image_differ_and_flips_are_half():
         def __len__(self):
             return 1
 
-        def load_good(self, index, min_side=None, seed=None):
+        def load_good(self, index, min_side=None, seed=None, labelled=False):
             ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
             return Image.fromarray(ramp), index
 

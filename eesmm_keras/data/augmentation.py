@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from eesmm_keras.data._rand_augment import RandAugment
 from eesmm_keras.data._stateless import beta, boxes, permutation, split, uniform
-from eesmm_keras.data.decoding import check_crop
+from eesmm_keras.data.crops import check_crop
 from eesmm_keras.data.errors import DataError
 
 # Random erasing (arXiv:1708.04896) removes 2 to 33 % of a picture: sides of sqrt(0.02 .. 0.33).

@@ -1,4 +1,4 @@
-"""Image files to RGB crops, with Pillow and NumPy only."""
+"""Image files to RGB pictures, with Pillow and NumPy only."""
 
 import contextlib
 import io
@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from eesmm_keras.data.channels import resize_channels, size_of
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.image_size import both_sides
 
 # Pictures beyond the limit are refused here by `check_pixels`; Pillow's warning would come first.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -155,102 +153,6 @@ def allow_pixels(max_pixels):
     """Let Pillow open pictures of up to `max_pixels`: it has a limit of its own, for the process."""
     if max_pixels is not None and Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
-
-
-def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
-    """Crop a random box and resize it, torchvision's algorithm (Inception's crop).
-
-    Ten tries to fit a box of random area and aspect ratio; then the largest central box whose
-    aspect ratio is allowed. A box smaller than the output is enlarged.
-
-    Args:
-        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
-        size: int, the side of the output in pixels, or `(H, W)`.
-        rng: `numpy.random.Generator`.
-        scale: (low, high), the box's share of the picture's area, each in (0, 1].
-        ratio: (low, high), how much wider the box is than the output, for one height: its width /
-            height, where the output is square. Drawn evenly on a log scale.
-
-    Returns:
-        array `(H, W, C)` of the same kind.
-    """
-    # Bilinear (antialiased) is torchvision's default. Bicubic takes 1.7 times as long.
-    height, width = both_sides(size)
-    box = _random_box(*size_of(image), rng, scale, ratio, width / height)
-    return _resize_box(image, (height, width), box, Image.Resampling.BILINEAR)
-
-
-def smallest_side(size, scale, ratio):
-    """Least side of a picture of which no box of `random_resized_crop` is smaller than the crop.
-
-    A picture may be decoded at a fraction of its size down to this without any loss, see `read_rgb`.
-
-    Args:
-        size, scale, ratio: see `random_resized_crop`.
-    """
-    height, width = both_sides(size)
-    return math.ceil(math.sqrt(height * width) / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
-
-
-def center_crop(image, size, crop_fraction=0.875):
-    """Cut the centre for evaluation and resize it.
-
-    The same picture as resizing it just to cover `size / crop_fraction` and cutting the central `size`
-    pixels, in one resampling. A picture that is no larger than `size` along the side that it fills
-    keeps its whole centre (it has no pixels to spare) and is enlarged.
-
-    Args:
-        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
-        size: int, the side of the output in pixels, or `(H, W)`.
-        crop_fraction: the crop's share of the side that it fills, in (0, 1].
-
-    Returns:
-        array `(H, W, C)` of the same kind.
-    """
-    (width, height), (rows, columns) = size_of(image), both_sides(size)
-    # The largest box of the output's form.
-    wide, high = min(width, height * columns / rows), min(height, width * rows / columns)
-    if wide > columns:
-        wide, high = wide * crop_fraction, high * crop_fraction
-    left, top = (width - wide) / 2, (height - high) / 2
-    box = (left, top, left + wide, top + high)
-    return _resize_box(image, (rows, columns), box, Image.Resampling.BICUBIC)
-
-
-def check_crop(scale, ratio):
-    """Raise DataError where `scale` and `ratio` are no ranges for `random_resized_crop`."""
-    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
-        raise DataError(f"crop_scale must be (low, high) with 0 < low <= high <= 1, got {scale}.")
-    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
-        raise DataError(f"crop_ratio must be (low, high) with 0 < low <= high, got {ratio}.")
-
-
-def _random_box(width, height, rng, scale, ratio, form=1.0):
-    """`(left, top, right, bottom)`; `form` is the output's width / height."""
-    area = width * height
-    for _ in range(10):
-        target = area * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]))) * form
-        w = round(math.sqrt(target * aspect))
-        h = round(math.sqrt(target / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            left = int(rng.integers(0, width - w + 1))
-            top = int(rng.integers(0, height - h + 1))
-            return left, top, left + w, top + h
-    # No box fitted: the picture is far wider or taller than the ratios allow.
-    aspect = min(max(width / height, ratio[0] * form), ratio[1] * form)
-    w = max(1, min(width, round(height * aspect)))
-    h = max(1, min(height, round(width / aspect)))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
-
-
-def _resize_box(image, size, box, resampling):
-    height, width = size
-    if isinstance(image, np.ndarray):
-        return resize_channels(image, (width, height), box, resampling)
-    array = np.asarray(image.resize((width, height), resampling, box=box))
-    return array if array.ndim == 3 else array[..., None]
 
 
 def open_image(path_or_bytes, formats=FORMATS):

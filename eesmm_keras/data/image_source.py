@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.files import format_of
+from eesmm_keras.data.labels import ClassNumbers, Labels
 from eesmm_keras.data.paths import printable
 from eesmm_keras.data.reader import read_picture, read_tiles
 from eesmm_keras.data.reading import Reading
@@ -46,8 +48,8 @@ class ImageSource:
         items: a sequence (`__len__` and `__getitem__`, from several threads), which may be lazy. An
             item is a path, the bytes of an encoded file, or a picture as an array `(H, W, C)` or
             `(H, W)`; it may raise a DataError, which makes it a bad image.
-        labels: int64 array `(n,)`, or None.
-        class_names: tuple of str, `class_names[label]`, or None where there are no labels.
+        labels: int64 array `(n,)`, class numbers, or None; or `Labels` of another kind, such as masks.
+        class_names: tuple of str, `class_names[class number]`, or None where there are no labels.
         note: str, what the user should know about how the images were chosen; "" if nothing.
         bad: list of `(description, reason)`: files left out already.
         ids: a sequence of str, names for items that are not paths, or None.
@@ -56,7 +58,8 @@ class ImageSource:
         reading: `Reading`, what is read of every image; None: upright 8-bit RGB, or what `open_source`
             was asked for.
 
-    Attributes: the arguments, except `items` and `ids`. `bad` grows when images fail to decode.
+    Attributes: the arguments, except `items` and `ids`; `labels` is None where they are no class
+    numbers. `annotations`: `Labels` of whatever kind, or None. `bad` grows when images fail to decode.
     `failure` is the error that ended the reading, or None.
     """
 
@@ -74,7 +77,7 @@ class ImageSource:
         reading=None,
     ):
         self.name = name
-        self.labels = None if labels is None else np.asarray(labels, np.int64)
+        self.labels = labels
         self.class_names = None if class_names is None else tuple(class_names)
         self.note = note
         self.bad = list(bad)
@@ -90,6 +93,16 @@ class ImageSource:
     def __len__(self):
         return len(self._items)
 
+    @property
+    def labels(self):
+        """int64 array `(n,)` of class numbers, or None; see `annotations` for labels of any kind."""
+        return self.annotations.numbers if isinstance(self.annotations, ClassNumbers) else None
+
+    @labels.setter
+    def labels(self, labels):
+        plain = labels is None or isinstance(labels, Labels)
+        self.annotations = labels if plain else ClassNumbers(labels)
+
     def take(self, indices):
         """A source of some of these images, with the same classes.
 
@@ -100,7 +113,7 @@ class ImageSource:
         return ImageSource(
             self.name,
             Chosen(self._items, indices),
-            None if self.labels is None else self.labels[indices],
+            None if self.annotations is None else self.annotations.take(indices),
             self.class_names,
             self.note,
             self.bad,
@@ -182,17 +195,13 @@ class ImageSource:
                 could not be; `failure` is that error then.
         """
         with self._noting(i):
-            item = self._items[i]
-            reading = self.reading or _PLAIN
-            if not reading.usual:
-                draw = None if seed is None or not reading.tile else np.random.default_rng(seed)
-                return read_picture(item, reading, min_side, self.max_pixels, draw)
-            if isinstance(item, np.ndarray):
-                image = Image.fromarray(item)
-                return image if image.mode == "RGB" else image.convert("RGB")
-            if format_of(item) is None:
-                return read_rgb(item, min_side, self.max_pixels)
-            return read_picture(item, reading, min_side, self.max_pixels)
+            return self._decode(i, min_side, seed)
+
+    def load_labelled(self, i, min_side=None, seed=None):
+        """`(image, label)`, see `load` and `Labels.read`; an image whose label is bad is bad."""
+        with self._noting(i):
+            image = self._decode(i, None if self.annotations.exact else min_side, seed)
+            return image, self.annotations.read(i, size_of(image))
 
     def tiles(self, i, overlap=0.0):
         """Decode image `i` tile by tile; see `reader.read_tiles`, whose pictures it yields.
@@ -219,19 +228,37 @@ class ImageSource:
                 self._check_bad()
             raise DataError(f"{self.describe(i)} {error}") from error
 
-    def load_good(self, i, min_side=None, seed=None):
+    def _decode(self, i, min_side, seed):
+        item = self._items[i]
+        reading = self.reading or _PLAIN
+        if not reading.usual:
+            draw = None if seed is None or not reading.tile else np.random.default_rng(seed)
+            return read_picture(item, reading, min_side, self.max_pixels, draw)
+        if isinstance(item, np.ndarray):
+            image = Image.fromarray(item)
+            return image if image.mode == "RGB" else image.convert("RGB")
+        if format_of(item) is None:
+            return read_rgb(item, min_side, self.max_pixels)
+        return read_picture(item, reading, min_side, self.max_pixels)
+
+    def load_good(self, i, min_side=None, seed=None, labelled=False):
         """Decode image `i`, or the next one in order (around the end) that can be decoded.
 
+        Args:
+            i, min_side, seed: see `load`. labelled: whether its label must be good, too.
+
         Returns:
-            `(image, index)`, where `index` is that of the image returned.
+            `(image, index)`, where `index` is that of the image returned; with `labelled`,
+            `((image, label), index)`.
 
         Raises:
             DataError: not one image can be decoded, or too many could not be.
         """
+        load = self.load_labelled if labelled else self.load
         for index in ((i + k) % len(self) for k in range(len(self))):
             if index not in self._failed:
                 try:
-                    return self.load(index, min_side, seed), index
+                    return load(index, min_side, seed), index
                 except DataError:
                     if self.failure is not None:
                         raise self.failure from None

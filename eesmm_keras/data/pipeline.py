@@ -15,10 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from eesmm_keras.data._pipeline_checks import check_positive, check_training, labels_of
 from eesmm_keras.data.augmentation import Augmentation
+from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.order import batch_members, image_at
-from eesmm_keras.data.views import CentralView, RandomView
+from eesmm_keras.data.views import CentralView, RandomView, still_view
 
 __all__ = [
     "Augmentation",
@@ -26,6 +28,7 @@ __all__ = [
     "evaluation_dataset",
     "labelled_dataset",
     "load_arrays",
+    "numbered_dataset",
     "pretrain_dataset",
 ]
 
@@ -77,8 +80,8 @@ def pretrain_dataset(
             no image can be decoded.
     """
     view = RandomView(image_size, crop_scale, crop_ratio, flip)
-    views = _training_views(source, batch_size, steps, start_step, seed, view, group, shard)
-    return views.map(lambda images, indices: images).prefetch(tf.data.AUTOTUNE)
+    views = _training_views(source, batch_size, steps, start_step, seed, view, None, group, shard)
+    return views.map(lambda images, numbers: images).prefetch(tf.data.AUTOTUNE)
 
 
 def labelled_dataset(
@@ -98,8 +101,8 @@ def labelled_dataset(
     Args:
         source: `ImageSource` with labels.
         image_size, batch_size, start_step, seed: as in `pretrain_dataset`.
-        targets: function of a tensor of labels, int64 `(B,)`, that gives float32 `(B, ...)`; see
-            `tasks.task.Task.targets`.
+        targets: function of a tensor of labels, such as class numbers int64 `(B,)`, that gives numbers
+            `(B, ...)`; see `tasks.task.Task.targets`.
         steps: int, or None for an endless data set.
         augmentation: `Augmentation`, or None for central crops as they are. What works on batches
             (MixUp, CutMix, RandAugment) works on this shard's.
@@ -107,23 +110,21 @@ def labelled_dataset(
 
     Returns:
         `tf.data.Dataset` of `(images, targets)`: uint8 (or float32)
-        `(batch_size / count, H, W, C)` and float32
-        `(batch_size / count, ...)`.
+        `(batch_size / count, H, W, C)` and numbers `(batch_size / count, ...)`.
 
     Raises:
         DataError: as in `pretrain_dataset`; or there are no labels.
     """
-    labels = check_labels(source)
+    labels = labels_of(source)
     if augmentation is None:
         view = CentralView(image_size)
     else:
         crop = (augmentation.crop_scale, augmentation.crop_ratio, augmentation.flip)
         view = RandomView(image_size, *crop)
     end = _ENDLESS if steps is None else steps
-    views = _training_views(source, batch_size, end, start_step, seed, view, shard=shard)
-    table = tf.constant(labels)
     # The label is that of the image used, which is another one's where one failed to decode.
-    batches = views.map(lambda image, i: (image, targets(tf.gather(table, i))))
+    views = _training_views(source, batch_size, end, start_step, seed, view, labels, shard=shard)
+    batches = views.map(lambda images, labels: (images, targets(labels)))
     if augmentation is not None and augmentation.on_batches:
         numbers = tf.data.Dataset.range(start_step, end)
         batches = tf.data.Dataset.zip(batches, numbers).map(
@@ -133,7 +134,7 @@ def labelled_dataset(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_dataset(source, image_size, batch_size):
+def evaluation_dataset(source, image_size, batch_size, whole=False):
     """Central crops with labels, each image once and in order. The last batch may be smaller.
 
     Images that cannot be decoded are left out and recorded in `source.bad`.
@@ -142,38 +143,50 @@ def evaluation_dataset(source, image_size, batch_size):
         source: `ImageSource` with labels.
         image_size: the side of the crops in pixels, or `(H, W)`.
         batch_size: int.
+        whole: bool, all of an image, brought to the size, instead of its centre.
 
     Returns:
-        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch, H, W, 3)` and int64 `(batch,)`.
+        `tf.data.Dataset` of `(images, labels)`: uint8 `(batch, H, W, 3)` and labels as they are shown
+        with them, such as class numbers int64 `(batch,)`.
 
     Raises:
         DataError: there are no labels, or no image can be decoded.
     """
-    _check_positive(batch_size=batch_size)
-    labels = tf.constant(check_labels(source))
-    source.load_good(0)
-    view = CentralView(image_size)
+    triples = numbered_dataset(source, image_size, batch_size, whole)
+    return triples.map(lambda images, labels, numbers: (images, labels))
+
+
+def numbered_dataset(source, image_size, batch_size, whole=False):
+    """`evaluation_dataset` of `(images, labels, numbers)`: which image of the source each one is."""
+    check_positive(batch_size=batch_size)
+    labels = labels_of(source)
+    source.load_good(0, labelled=True)
+    view = still_view(image_size, whole)
     shape, dtype = (*view.size, source.channels), source.dtype
+    label_shape = labels.shape(view.size)
 
     def read(index):
         try:
-            return view(source.load(int(index), view.min_side)), True
+            image, label = source.load_labelled(int(index), view.min_side)
         except DataError:
             if source.failure is not None:
                 raise
-            return np.zeros(shape, dtype), False
+            return np.zeros(shape, dtype), np.zeros(label_shape, labels.dtype), False
+        place = view.place(size_of(image))
+        return view.show(image, place), labels.show(label, place, view.size), True
 
     def load(index):
-        image, good = tf.numpy_function(read, [index], (tf.as_dtype(dtype), tf.bool))
-        return tf.ensure_shape(image, shape), tf.gather(labels, index), good
+        kinds = (tf.as_dtype(dtype), tf.as_dtype(labels.dtype), tf.bool)
+        image, label, good = tf.numpy_function(read, [index], kinds)
+        return tf.ensure_shape(image, shape), tf.ensure_shape(label, label_shape), index, good
 
     loaded = tf.data.Dataset.range(len(source)).map(load, tf.data.AUTOTUNE, deterministic=True)
-    good = loaded.filter(lambda image, label, good: tf.ensure_shape(good, ()))
-    pairs = good.map(lambda image, label, good: (image, label))
-    return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    good = loaded.filter(lambda image, label, index, good: tf.ensure_shape(good, ()))
+    triples = good.map(lambda image, label, index, good: (image, label, index))
+    return triples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def load_arrays(source, image_size, limit=None):
+def load_arrays(source, image_size, limit=None, whole=False):
     """Central crops of a source as arrays.
 
     Args:
@@ -181,16 +194,17 @@ def load_arrays(source, image_size, limit=None):
         image_size: the side of the crops in pixels, or `(H, W)`.
         limit: int, at most so many images, evenly spread over the source (and so over the classes
             of a folder); None for all.
+        whole: see `evaluation_dataset`.
 
     Returns:
-        `(images, labels)`: uint8 `(n, H, W, 3)` and int64 `(n,)`, or None where there are no
-        labels. Images that cannot be decoded are left out and recorded in `source.bad`.
+        `(images, labels)`: uint8 `(n, H, W, 3)` and class numbers int64 `(n,)`, or None where there
+        are none. Images that cannot be decoded are left out and recorded in `source.bad`.
 
     Raises:
         DataError: no image can be decoded.
     """
-    _check_positive(limit=1 if limit is None else limit)
-    view = CentralView(image_size)
+    check_positive(limit=1 if limit is None else limit)
+    view = still_view(image_size, whole)
     source.load_good(0)
     count = len(source) if limit is None else min(limit, len(source))
     wanted = np.arange(count) * len(source) // count
@@ -212,14 +226,22 @@ def load_arrays(source, image_size, limit=None):
     return np.stack([images[k] for k in good]), labels
 
 
-def _training_views(source, batch_size, steps, start_step, seed, view, group=1, shard=(0, 1)):
-    """Data set of `(views, indices)`: uint8 `(batch, H, W, 3)`; int64 `(batch,)`, what is shown."""
-    _check_positive(batch_size=batch_size)
-    _check_training(source, batch_size, steps, start_step, seed, group, shard)
-    source.load_good(0)  # if nothing can be decoded, say so here and not in the middle of fit
+def _training_views(
+    source, batch_size, steps, start_step, seed, view, labels=None, group=1, shard=(0, 1)
+):
+    """Data set of `(views, labels)`: uint8 `(batch, H, W, 3)` and `(batch, ...)`.
+
+    Without `labels` there are int64 numbers of the images in their place.
+    """
+    check_positive(batch_size=batch_size)
+    check_training(source, batch_size, steps, start_step, seed, group, shard)
+    labelled = labels is not None
+    # If nothing can be decoded, say so here and not in the middle of fit.
+    source.load_good(0, labelled=labelled)
     part, parts = shard
     local, crop = batch_size // parts, (*view.size, source.channels)
-    dtype = tf.as_dtype(source.dtype)
+    label_shape = labels.shape(view.size) if labelled else ()
+    kinds = (tf.as_dtype(source.dtype), tf.as_dtype(labels.dtype if labelled else "int64"))
     # A call from TensorFlow to Python costs more than a small image: several rows share one.
     rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
     calls = local // rows
@@ -227,60 +249,26 @@ def _training_views(source, batch_size, steps, start_step, seed, view, group=1, 
     def view_at(position):
         wanted = image_at(position, len(source), seed, group)
         # The tile, where there are such, is drawn from a stream of its own.
-        image, index = source.load_good(wanted, view.min_side, (seed, position, 1))
-        return view(image, np.random.default_rng((seed, position))), index
+        found, index = source.load_good(wanted, view.min_side, (seed, position, 1), labelled)
+        image, label = found if labelled else (found, index)
+        place = view.place(size_of(image), np.random.default_rng((seed, position)))
+        return view.show(image, place), labels.show(label, place, view.size) if labelled else label
 
     def read(first):
-        views, indices = zip(*(view_at(int(first) + k) for k in range(rows)), strict=True)
-        return np.stack(views), np.array(indices, np.int64)
+        views, shown = zip(*(view_at(int(first) + k) for k in range(rows)), strict=True)
+        return np.stack(views), np.stack(shown).astype(kinds[1].as_numpy_dtype)
 
     def load(first):
-        views, indices = tf.numpy_function(read, [first], (dtype, tf.int64))
-        shape = (rows, *crop)
-        return tf.ensure_shape(views, shape), tf.ensure_shape(indices, (rows,))
+        views, shown = tf.numpy_function(read, [first], kinds)
+        shape, label = (rows, *crop), (rows, *label_shape)
+        return tf.ensure_shape(views, shape), tf.ensure_shape(shown, label)
 
-    def join(views, indices):
-        shape = (local, *crop)
-        return tf.reshape(views, shape), tf.reshape(indices, (local,))
+    def join(views, shown):
+        shape, label = (local, *crop), (local, *label_shape)
+        return tf.reshape(views, shape), tf.reshape(shown, label)
 
     firsts = tf.data.Dataset.range(start_step * calls, steps * calls).map(
         lambda call: call // calls * batch_size + part * local + call % calls * rows
     )
     views = firsts.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return views.batch(calls, drop_remainder=True).map(join)
-
-
-def _check_training(source, batch_size, steps, start_step, seed, group, shard):
-    if not 0 <= start_step <= steps:
-        raise DataError(f"Expected 0 <= start_step <= steps, got {start_step} and {steps}.")
-    if seed < 0:
-        raise DataError(f"seed must be 0 or more, got {seed}.")
-    count = len(source)
-    if count < group or batch_size % group:
-        raise DataError(
-            f"{group} different images are mixed into one: expected a batch size that is a "
-            f"multiple of {group} and at least {group} images, received batches of {batch_size} "
-            f"and {count} image{'s' * (count != 1)} in '{source.name}'."
-        )
-    part, parts = shard
-    if not 0 <= part < parts or batch_size % (group * parts):
-        raise DataError(
-            f"shard must be (index, count) with 0 <= index < count, and {group} * count must divide "
-            f"the batch size {batch_size}; received {shard}."
-        )
-
-
-def check_labels(source):
-    """Raise a DataError where a source has no labels; give them."""
-    if source.labels is None:
-        raise DataError(
-            f"'{source.name}' has no labels. Expected one folder per class, or a TFDS data set "
-            "with class labels; open it with labelled=True to learn more."
-        )
-    return source.labels
-
-
-def _check_positive(**values):
-    for name, value in values.items():
-        if value < 1:
-            raise DataError(f"{name} must be 1 or more, got {value}.")

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.pipeline import check_labels, evaluation_dataset
+from eesmm_keras.data._pipeline_checks import labels_of
+from eesmm_keras.data.pipeline import numbered_dataset
 from eesmm_keras.data.views import CentralView
 
 _AHEAD = 64  # tiles that are decoded before they are asked for, beside those of a batch
@@ -92,7 +93,7 @@ def sliding_of(reading, overlap=None, batch_size=64):
     return None
 
 
-def labelled_answers(ask, source, size, batch_size, sliding=None):
+def labelled_answers(ask, source, size, batch_size, sliding=None, whole=False):
     """What a model says of labelled images, and their labels.
 
     Args:
@@ -101,22 +102,23 @@ def labelled_answers(ask, source, size, batch_size, sliding=None):
         size: side of the model's images, or `(H, W)`.
         batch_size: images in a batch, where they are whole.
         sliding: `Sliding` where outputs are means over tiles; None: of the centre of every image.
+        whole: bool, of all of every image instead of its centre.
 
     Yields:
-        `(outputs (B, ...), labels (B,))`, images that cannot be decoded left out.
+        `(outputs (B, ...), labels)`, see `Labels.at`; images that cannot be decoded left out.
 
     Raises:
         DataError: there are no labels, or no image can be decoded.
     """
     if sliding is None:
-        for images, labels in evaluation_dataset(source, size, batch_size):
-            yield ask(images.numpy()), labels.numpy()
+        for images, _, numbers in numbered_dataset(source, size, batch_size, whole):
+            yield ask(images.numpy()), source.annotations.at(numbers.numpy())
         return
-    check_labels(source)
+    labels = labels_of(source)
     source.load_good(0)
     for number, outputs, _ in sliding.answers(ask, source, size):
         if outputs is not None:
-            yield outputs, source.labels[number : number + 1]
+            yield outputs, labels.at([number])
 
 
 _map = keras.tree.map_structure

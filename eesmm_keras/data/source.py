@@ -6,6 +6,7 @@ import numpy as np
 
 from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.labels import CLASSES
 from eesmm_keras.data.reading import Reading
 
 # Images whose sizes are looked at where no index tells them.
@@ -16,17 +17,23 @@ _SAMPLE = 256
 class SourceOptions:
     """How a source is opened, see `sources.open_source` for each.
 
-    Attributes: data_dir (str or None), val_fraction (float), seed (int), labelled (bool), max_pixels
-    (int or None), follow_links (bool), reading (`Reading`). A source ignores what means nothing to it.
+    Attributes: data_dir (str or None), val_fraction (float), seed (int), label_kind (the kind of
+    labels that is demanded, see `labels.Labels`, or None), max_pixels (int or None), follow_links
+    (bool), reading (`Reading`). A source ignores what means nothing to it.
     """
 
     data_dir: str | None = None
     val_fraction: float = 0.2
     seed: int = 0
-    labelled: bool = False
+    label_kind: str | None = None
     max_pixels: int | None = None
     follow_links: bool = False
     reading: Reading = field(default_factory=Reading)
+
+    @property
+    def labelled(self):
+        """bool: whether class numbers are demanded, of two or more classes."""
+        return self.label_kind == CLASSES
 
 
 @dataclass
@@ -111,7 +118,7 @@ class Source:
 def _part(name, source):
     sides = np.array([size_of(image) for image in sample(source)]).reshape(-1, 2)
     classes = None
-    if source.class_names is not None:
+    if source.labels is not None and source.class_names is not None:
         counts = np.bincount(source.labels, minlength=len(source.class_names))
         classes = dict(zip(source.class_names, counts.tolist(), strict=True))
     return Part(name, len(source), source.bad, sides, classes=classes)

@@ -4,6 +4,7 @@ from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.formats import SOURCES
 from eesmm_keras.data.image_source import ImageSource, plain_failures
+from eesmm_keras.data.labels import CLASSES, IN_WORDS
 from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.source import SourceOptions
 from eesmm_keras.data.splits import limit_source
@@ -41,7 +42,8 @@ def open_source(
         data_dir: folder that holds TFDS data sets; None is TFDS's own default.
         val_fraction: share of every class that "val" takes where it is split off, in (0, 1).
         seed: int >= 0, for that division.
-        labelled: bool. True demands labels of two or more classes.
+        labelled: True demands class numbers of two or more classes; the name of another kind of labels
+            demands these, see `labels.IN_WORDS`; False: whatever there is, or nothing.
         max_image_pixels: int, width x height of the largest picture that is decoded; None for
             `PIL.Image.MAX_IMAGE_PIXELS`, which rises for the whole process if this is larger.
         follow_links: bool, whether links that lead out of a folder are followed.
@@ -61,7 +63,20 @@ def open_source(
     source.max_pixels = options.max_pixels
     source.reading = settled(source.reading or options.reading)
     source.know_channels()
+    _check_labels(source, options.label_kind)
     return source
+
+
+def _check_labels(source, wanted):
+    """Raise a DataError where a source says itself that its labels are not of the kind wanted."""
+    if wanted is None:
+        return
+    there = source.annotations.kind if source.annotations else None
+    if there != wanted and (wanted != CLASSES or there is not None):
+        found = IN_WORDS.get(there, f"{there}") if there else "no labels at all"
+        raise DataError(
+            f"'{source.name}' has {found}; what is asked for needs {IN_WORDS.get(wanted, wanted)}."
+        )
 
 
 def examine(
@@ -85,7 +100,8 @@ def _options(data_dir, val_fraction, seed, labelled, max_pixels, follow_links, r
         raise DataError(f"max_image_pixels must be 1 or more, got {max_pixels}.")
     allow_pixels(max_pixels)
     reading = reading or Reading()
-    return SourceOptions(data_dir, val_fraction, seed, labelled, max_pixels, follow_links, reading)
+    kind = CLASSES if labelled is True else labelled or None
+    return SourceOptions(data_dir, val_fraction, seed, kind, max_pixels, follow_links, reading)
 
 
 def _source_of(spec):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.decoding import allow_pixels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.files import SUFFIXES
@@ -17,7 +18,7 @@ from eesmm_keras.data.listing import list_images
 from eesmm_keras.data.paths import PathList
 from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.sources import open_source
-from eesmm_keras.data.views import CentralView
+from eesmm_keras.data.views import still_view
 
 _BATCHES_AHEAD = 2
 
@@ -42,12 +43,14 @@ class Batch(NamedTuple):
         first: number of the first one.
         good: int array, the places in `images` that hold an image.
         bad: `{number: reason}` of those that cannot be read.
+        sizes: `{place: (width, height)}` of the good ones, in pixels, as they were decoded.
     """
 
     images: np.ndarray
     first: int
     good: np.ndarray
     bad: dict
+    sizes: dict
 
 
 def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None, reading=None):
@@ -107,7 +110,7 @@ def _files(spec, follow_links, pixels):
     return listing.paths, listing.links, pixels
 
 
-def stream(source, size, batch_size, start=0):
+def stream(source, size, batch_size, start=0, whole=False):
     """The central crops of all images, as evaluation sees them, in order and in constant memory.
 
     Args:
@@ -115,15 +118,17 @@ def stream(source, size, batch_size, start=0):
         size: the side of the crops in pixels, or `(H, W)`.
         batch_size: images in a batch.
         start: number of the first image wanted.
+        whole: bool, all of an image, decoded in its full size, instead of its centre.
 
     Yields:
         `Batch`.
     """
-    view = CentralView(size)
+    view = still_view(size, whole)
 
     def read(i):
         try:
-            return view(source.load(i, view.min_side))
+            image = source.load(i, view.min_side)
+            return view(image), size_of(image)
         except DataError as error:
             if source.failure is not None:
                 raise
@@ -148,9 +153,9 @@ def _joined(first, futures, batch_size):
     good = [k for k, result in enumerate(results) if not isinstance(result, str)]
     bad = {first + k: result for k, result in enumerate(results) if isinstance(result, str)}
     if not good:
-        return Batch(np.zeros((0,), np.uint8), first, np.zeros(0, np.int64), bad)
-    first_one = results[good[0]]
+        return Batch(np.zeros((0,), np.uint8), first, np.zeros(0, np.int64), bad, {})
+    first_one = results[good[0]][0]
     images = np.zeros((batch_size, *first_one.shape), first_one.dtype)
     for k in good:
-        images[k] = results[k]
-    return Batch(images, first, np.array(good), bad)
+        images[k] = results[k][0]
+    return Batch(images, first, np.array(good), bad, {k: results[k][1] for k in good})

@@ -1,45 +1,96 @@
-"""What is shown of an image: a random crop in training, the centre otherwise."""
+"""What is shown of an image: a random crop in training, the centre or the whole otherwise."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from eesmm_keras.data.decoding import (
-    center_crop,
+from eesmm_keras.data.channels import size_of
+from eesmm_keras.data.crops import (
+    RANDOM_CROP_FILTER,
+    STILL_CROP_FILTER,
+    central_box,
     check_crop,
-    random_resized_crop,
+    random_box,
+    resize_box,
     smallest_side,
 )
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.image_size import both_sides
 
 
-class RandomView:
-    """A random crop, mirrored half of the time.
+@dataclass(frozen=True)
+class Place:
+    """Where a view lies in a picture, so that a mask can be shown in the same way.
+
+    Attributes:
+        box: `(left, top, right, bottom)` in pixels of the picture. mirrored: bool.
+    """
+
+    box: tuple
+    mirrored: bool = False
+
+
+class View:
+    """What is shown of images. A subclass says where.
 
     Args:
-        size: the crop's side in pixels, or `(H, W)`.
-        scale, ratio: see `decoding.random_resized_crop`.
-        flip: bool.
+        size: the side of what is shown in pixels, or `(H, W)`.
 
     Attributes:
         size: `(H, W)`.
         min_side: pixels to which an image may shrink while it is decoded, see `decoding.read_rgb`.
+        filter: Pillow's, with which a box is brought to the size.
 
-    Call: RGB `PIL.Image.Image`, `numpy.random.Generator` -> uint8 `(H, W, 3)`.
+    Call: RGB `PIL.Image.Image` or array, `numpy.random.Generator` -> uint8 (float32) `(H, W, C)`.
+
+    Raises:
+        DataError: `size` is no size.
+    """
+
+    filter = STILL_CROP_FILTER
+    min_side = None
+
+    def __init__(self, size):
+        try:
+            self.size = both_sides(size)
+        except ValueError as error:
+            raise DataError(f"image_size: {error}.") from error
+
+    def place(self, picture, rng=None):
+        """The `Place` in a picture of `(width, height)` pixels."""
+        raise NotImplementedError
+
+    def show(self, image, place):
+        """What is at a place of an image, in the size of the view."""
+        view = resize_box(image, self.size, place.box, self.filter)
+        return mirrored(view) if place.mirrored else view
+
+    def __call__(self, image, rng=None):
+        return self.show(image, self.place(size_of(image), rng))
+
+
+class RandomView(View):
+    """A random crop, mirrored half of the time.
+
+    Args:
+        size: see `View`. scale, ratio: see `crops.random_resized_crop`. flip: bool.
 
     Raises:
         DataError: `size` is no size, or `scale` or `ratio` no range.
     """
 
+    filter = RANDOM_CROP_FILTER
+
     def __init__(self, size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=True):
         check_crop(scale, ratio)
-        self.size, self.scale, self.ratio, self.flip = _checked(size), scale, ratio, flip
+        super().__init__(size)
+        self.scale, self.ratio, self.flip = scale, ratio, flip
         self.min_side = smallest_side(self.size, scale, ratio)
 
-    def __call__(self, image, rng):
-        view = random_resized_crop(image, self.size, rng, self.scale, self.ratio)
-        return mirrored(view) if self.flip and rng.random() < 0.5 else view
+    def place(self, picture, rng=None):
+        box = random_box(picture, self.size, rng, self.scale, self.ratio)
+        return Place(box, bool(self.flip and rng.random() < 0.5))
 
 
 def mirrored(view):
@@ -50,23 +101,29 @@ def mirrored(view):
     return np.ascontiguousarray(pixels[:, ::-1]).view(view.dtype)
 
 
-class CentralView:
-    """The centre; attributes, call and errors as `RandomView`.
+class CentralView(View):
+    """The centre, see `crops.center_crop`.
 
     Args:
-        size: the crop's side in pixels, or `(H, W)`. crop_fraction: see `decoding.center_crop`.
+        size: see `View`. crop_fraction: see `crops.center_crop`.
     """
 
     def __init__(self, size, crop_fraction=0.875):
-        self.size, self.crop_fraction = _checked(size), crop_fraction
+        super().__init__(size)
+        self.crop_fraction = crop_fraction
         self.min_side = math.ceil(max(self.size) / crop_fraction)
 
-    def __call__(self, image, rng=None):
-        return center_crop(image, self.size, self.crop_fraction)
+    def place(self, picture, rng=None):
+        return Place(central_box(picture, self.size, self.crop_fraction))
 
 
-def _checked(size):
-    try:
-        return both_sides(size)
-    except ValueError as error:
-        raise DataError(f"image_size: {error}.") from error
+class WholeView(View):
+    """The whole image, brought to the size whatever its form."""
+
+    def place(self, picture, rng=None):
+        return Place((0, 0, *picture))
+
+
+def still_view(size, whole=False):
+    """The view of evaluation: the centre of an image, or all of it."""
+    return WholeView(size) if whole else CentralView(size)

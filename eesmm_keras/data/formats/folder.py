@@ -39,7 +39,7 @@ class Folder(Source):
         if not len(index):
             raise DataError(
                 f"'{folder}' holds no images. Expected files that end in {', '.join(_known())}, "
-                f"in the folder or in folders below it.{_links_note(index.links)}"
+                f"in the folder or in folders below it.{links_note(index.links)}"
             )
         names, labels = _classes(index, folder, parts["train"], options)
 
@@ -57,7 +57,7 @@ class Folder(Source):
             Chosen(index.paths, good),
             labels=None if labels is None else labels[good],
             class_names=names,
-            note=f"{note}{_links_note(index.links)}{_aside_note(index.aside)}".strip(),
+            note=f"{note}{links_note(index.links)}{_aside_note(index.aside)}".strip(),
             bad=bad,
             reading=index.reading,
         )
@@ -128,7 +128,8 @@ def _is_open(path, follow_links):
     return not path.name.startswith(".") and path.is_dir() and not linked
 
 
-def _links_note(links):
+def links_note(links):
+    """What is told of links that were not followed; empty for none."""
     if not links:
         return ""
     return f" {links} link(s) that lead out of the folder were not followed (follow_links)."
