@@ -41,7 +41,7 @@ def model_card(name, kind, metadata, parity, provenance):
         ("Input", _input(metadata)),
         ("Outputs", _outputs(metadata)),
         ("How near it is to the model that was trained", _parity(parity)),
-        ("Use", _use(name, kind)),
+        ("Use", _use(name, kind, metadata)),
         ("Licence", _licence(provenance)),
     ]
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections if text)
@@ -179,10 +179,14 @@ def _precision(parity):
     return "".join(f"\n\n{line[:1].upper()}{line[1:]}." for line in reduction_lines(parity))
 
 
-def _use(name, kind):
+def _use(name, kind, metadata):
     if not kind.example:
         return ""
-    return f"```python\n{kind.example.replace('PATH', name).strip()}\n```"
+    example = kind.example
+    if metadata.get("task") == "segmentation":
+        # The examples end in the name of one class; here every pixel has one.
+        example = re.sub(r"print\(.*\[(.*)\.argmax\(\)\]\)", r"mask = \1[0].argmax(-1)", example)
+    return f"```python\n{example.replace('PATH', name).strip()}\n```"
 
 
 def _licence(provenance):

@@ -26,6 +26,7 @@ def describe(model, graph, kind, *, preprocessing, resize):
         "model": model.name,
         "architecture": type(backbone).__name__.removesuffix("Backbone").lower(),
         "class_names": None if names is None else list(names),
+        **(model.facts() if isinstance(model, Task) else {}),
         "image_size": [height, width],
         "input": {
             **_input(graph, kind),

@@ -1,5 +1,6 @@
 """Images for an export of a lower precision: some to calibrate with, others to judge by."""
 
+from eesmm_keras.data.labels import CLASSES
 from eesmm_keras.data.pipeline import load_arrays
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.exports.reduction import Reduction
@@ -7,7 +8,7 @@ from eesmm_keras.exports.source import backbone_of
 from eesmm_keras.tasks.task import Task
 from eesmm_keras.training.inputs import reading_of
 
-# Judged on so many at most. Feature pyramids are large: a few images are enough for a mean cosine.
+# Judged on so many at most. Feature pyramids and masks are large, and a few images have many numbers.
 JUDGED, JUDGED_FEATURES = 1000, 64
 _COMPARED = 16
 
@@ -31,6 +32,7 @@ def reduction_of(model, data, precision, *, features=False, calibration=128, max
     if data is None:
         return Reduction(precision, max_drop=max_drop)
     features = features or not isinstance(model, Task)
+    dense = not features and model.label_kind != CLASSES
     backbone = backbone_of(model)
     size, where = backbone.image_shape[:2], {**where, "reading": reading_of(backbone)}
     test = open_source(data, "test", **where)
@@ -38,8 +40,10 @@ def reduction_of(model, data, precision, *, features=False, calibration=128, max
         model.check_source(test)
     known = None
     if precision == "int8":
-        known, _ = load_arrays(open_source(data, "train", **where), size, limit=calibration)
-    images, labels = load_arrays(test, size, limit=JUDGED_FEATURES if features else JUDGED)
+        train = open_source(data, "train", **where)
+        known, _ = load_arrays(train, size, limit=calibration, whole=dense)
+    limit = JUDGED_FEATURES if features or dense else JUDGED
+    images, labels = load_arrays(test, size, limit=limit, whole=dense)
     return Reduction(precision, known, images, None if features else labels, max_drop)
 
 

@@ -76,6 +76,8 @@ _BACKEND_FREE = (
     "reproductions",
     "resizing",
     "run_folder",
+    "segmentation",
+    "segmentation_data",
     "settings",
     "sliding",
     "tracking",

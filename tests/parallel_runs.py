@@ -17,6 +17,8 @@ from conftest import random_images, tiny_backbone, tiny_eesmm
 from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone
 from eesmm_keras.methods import dmjd, greenmim, mae, mixmim, simmim
 from eesmm_keras.ops.mixing import partners
+from eesmm_keras.tasks.pixel_losses import PixelCrossentropy
+from eesmm_keras.tasks.segmentation import Segmenter
 from eesmm_keras.training import finetuning, pretraining
 from eesmm_keras.training.devices import use_devices
 from eesmm_keras.training.runs import Run
@@ -49,6 +51,11 @@ CASES = {
         backbone(), target="pixels", num_views=1, projector_dim=16, mask_bank_size=4, **SMALL
     ),
     "classifier": classifier,
+    "segmenter": lambda: Segmenter(backbone(drop_path=0.5), "abc", head_dim=8),
+}
+LOSSES = {
+    "classifier": lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
+    "segmenter": PixelCrossentropy,
 }
 
 
@@ -62,10 +69,11 @@ def train(case, devices):
     keras.utils.set_random_seed(0)
     with devices.scope():
         model = CASES[case]()
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer(), *([loss] if case == "classifier" else []))
+        model.compile(optimizer(), *([LOSSES[case]()] if case in LOSSES else []))
         model.optimizer.build(model.trainable_variables)
     images, labels = random_images(16), np.eye(4, dtype="float32")[np.arange(16) % 4]
+    if case == "segmenter":  # class 3 is none: pixels that are ignored, more in some images
+        labels = np.minimum(images[..., 0] // (1 + np.arange(16)[:, None, None] * 6), 3)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, drop_remainder=True)
     losses = []
     note = keras.callbacks.LambdaCallback(

@@ -19,7 +19,8 @@ class Answer:
     """What became of a question.
 
     Attributes: `path` of the answer; `images` answered; `bad`, how many could not be read, and
-    `bad_path`, their list; `note` about the images; `new`: whether anything was left to do.
+    `bad_path`, their list; `note` about the images; `new`: whether anything was left to do; `more`:
+    paths of what else there is.
     """
 
     path: Path
@@ -28,24 +29,29 @@ class Answer:
     bad_path: Path
     note: str = ""
     new: bool = True
+    more: tuple = ()
 
     @classmethod
     def of(cls, work, source):
         """Of a `Work` that has finished now."""
-        return cls(work.out, work.rows, work.bad, work.bad_path, source.note)
+        return cls(
+            work.out, work.rows, work.bad, work.bad_path, source.note, more=work.other_paths()
+        )
 
     @classmethod
     def before(cls, work, source):
         """Of a `Work` that was finished before."""
         about = work.about()
         counts = about.get("images", 0), about.get("bad_images", 0)
-        return cls(work.out, *counts, work.bad_path, source.note, new=False)
+        more = work.other_paths()
+        return cls(work.out, *counts, work.bad_path, source.note, new=False, more=more)
 
     def lines(self):
         """For the screen."""
         done = "" if self.new else " (finished before: nothing to do)"
         yield from filter(None, [self.note])
         yield f"{self.path}: {self.images} images{done}"
+        yield from map(str, self.more)
         if self.bad:
             yield f"{self.bad} could not be read: {self.bad_path}"
 
@@ -92,12 +98,12 @@ class Question:
         if self.sliding is not None:
             self.facts.update(tile=list(reading.tile), overlap=self.sliding.overlap)
 
-    def answers(self, work, ask, size, label):
+    def answers(self, work, ask, size, label, whole=False):
         """What `work` still lacks, with progress on a terminal.
 
         Args:
             ask: function of images `(B, H, W, C)` that gives an array `(B, ...)`.
-            size: `(H, W)` of the images. label: what is being done.
+            size: `(H, W)` of the images. label: what is being done. whole: see `answers`.
 
         Yields:
             `(Batch, array of the answers to its good images)`.
@@ -105,23 +111,23 @@ class Question:
         Raises:
             UserError: answers that are not finite.
         """
-        found = answers(self.source, self.sliding, ask, size, work.batch_size, work.start)
+        found = answers(self.source, self.sliding, ask, size, work.batch_size, work.start, whole)
         yield from track(found, len(self.source) - work.start, label, count=_images_of)
 
 
-def answers(source, sliding, ask, size, batch_size, start=0):
+def answers(source, sliding, ask, size, batch_size, start=0, whole=False):
     """What a model answers about images, in their order.
 
     Args:
         source: `ImageSource`.
         sliding: `Sliding` where answers are means over tiles; None: about the centre of every image.
         ask, size: see `Question.answers`. batch_size: images in a batch, where they are whole.
-        start: number of the first image.
+        start: number of the first image. whole: bool, about all of every image instead of its centre.
 
     Yields: and raises what `Question.answers` does.
     """
     if sliding is None:
-        found = _whole(stream(source, size, batch_size, start), ask)
+        found = _whole(stream(source, size, batch_size, start, whole), ask)
     else:
         found = _tiled(sliding.answers(ask, source, size, start))
     for batch, values in found:
@@ -138,9 +144,9 @@ def _tiled(answers):
     none = np.zeros((0,), np.int64)
     for number, answer, reason in answers:
         if answer is None:
-            yield Batch(none, number, none, {number: reason}), np.zeros((0,))
+            yield Batch(none, number, none, {number: reason}, {}), np.zeros((0,))
         else:
-            yield Batch(none, number, np.zeros(1, np.int64), {}), answer
+            yield Batch(none, number, np.zeros(1, np.int64), {}, {}), answer
 
 
 def _images_of(pair):

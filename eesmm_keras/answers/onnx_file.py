@@ -38,6 +38,7 @@ class OnnxFile:
             height, width = json.loads(facts["image_size"])
             self._preprocessing = json.loads(facts["preprocessing"])
             names = json.loads(facts["class_names"])
+            self.class_numbers = json.loads(facts.get("class_numbers", "null"))
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
                 f"{where} does not say what images it takes. Expected a file of `eesmm export --format "

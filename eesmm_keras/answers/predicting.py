@@ -1,8 +1,9 @@
-"""`eesmm predict`: the most probable classes of any number of images, as a CSV."""
+"""`eesmm predict`: what a model says of any number of images, as a CSV; masks as PNG beside it."""
 
 from eesmm_keras.answers.asking import Answer, Question, check_out
+from eesmm_keras.answers.mask_rows import MASKS, SHEET, MaskRows
 from eesmm_keras.answers.models import open_model
-from eesmm_keras.answers.work import ROWS, Work
+from eesmm_keras.answers.work import ROWS, Work, beside
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.classification.probabilities import softmax, top_classes
 
@@ -10,10 +11,13 @@ from eesmm_keras.evaluation.classification.probabilities import softmax, top_cla
 def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=None, **how):
     """Write OUT: file, class, probability, and the same of the next classes; one row per image.
 
+    Of a model that tells the class of every pixel: file, mask and shares of the classes, with OUT.masks
+    and OUT.png, see `mask_rows`.
+
     It goes on where an earlier call was stopped, to the same bytes (see `answers.work`).
 
     Args:
-        weights: a classifier, see `models.open_model`.
+        weights: a classifier or segmenter, see `models.open_model`.
         images: a folder, a file or a data set, see `data.stream.open_files`.
         out: path of the CSV. top: classes of each image, the most probable first.
         batch_size: images (or tiles) in a batch.
@@ -31,9 +35,8 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
     check_out(out, "predictions.csv")
     question = Question("predict", weights, images, batch_size, **how)
     asked = {**question.facts, "top": top}
-    work = Work(
-        out, asked, _header(top), question.names, question.rows_at_once, {ROWS: out}, overwrite
-    )
+    files = {ROWS: out, MASKS: beside(out, MASKS), SHEET: beside(out, SHEET)}
+    work = Work(out, asked, (), question.names, question.rows_at_once, files, overwrite)
     if work.is_finished():
         return Answer.before(work, question.source)
     model = open_model(weights, say)
@@ -42,28 +45,54 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
             f"{weights} is no classifier but a {model.kind}. Fine-tune it first (eesmm finetune), or "
             "ask for its features with eesmm embed."
         )
-    if top > len(model.class_names):
-        raise UserError(f"--top must be at most {len(model.class_names)}, the classes; got {top}.")
+    pixels = model.class_numbers is not None
+    kind = MaskRows(model, top, work, question.sliding) if pixels else ClassRows(model, top)
+    work.header = kind.header
     with work:
-        answers = question.answers(work, model.logits, model.image_shape[:2], "predicting")
-        for batch, logits in answers:
-            work.add(batch, _rows(model, logits, top))
+        size = model.image_shape[:2]
+        for batch, found in question.answers(work, kind.ask, size, "predicting", kind.whole_images):
+            work.add(batch, kind.rows(batch, found))
+        kind.finish(question.source)
         work.finish(class_names=list(model.class_names))
     return Answer.of(work, question.source)
 
 
-def _header(top):
-    more = [(f"class_{k}", f"probability_{k}") for k in range(2, top + 1)]
-    return ["file", *(name for pair in [("class", "probability"), *more] for name in pair)]
+class ClassRows:
+    """Rows of a classifier.
 
+    Args:
+        model: see `models.open_model`. top: classes of each image.
 
-def _rows(model, logits, top):
-    """Cells behind the name, image by image."""
-    if not len(logits):
-        return []
-    numbers, values = top_classes(softmax(logits), top)
-    cells = [
-        [(model.class_names[k], f"{p:.6g}") for k, p in zip(ks, ps, strict=True)]
-        for ks, ps in zip(numbers.tolist(), values.tolist(), strict=True)
-    ]
-    return [[cell for pair in pairs for cell in pair] for pairs in cells]
+    Attributes:
+        header: names of the columns. whole_images: whether images are shown whole.
+        ask: function of images `(B, H, W, C)`; what it gives goes to `rows`.
+
+    Raises:
+        UserError: fewer classes than `top`.
+    """
+
+    whole_images = False
+
+    def __init__(self, model, top):
+        if top > len(model.class_names):
+            raise UserError(
+                f"--top must be at most {len(model.class_names)}, the classes; got {top}."
+            )
+        self.class_names, self.ask, self.top = model.class_names, model.logits, top
+        more = [(f"class_{k}", f"probability_{k}") for k in range(2, top + 1)]
+        pairs = [("class", "probability"), *more]
+        self.header = ["file", *(name for pair in pairs for name in pair)]
+
+    def rows(self, batch, logits):
+        """Cells behind the name, of each good image of a `Batch`, by what `ask` gave for it."""
+        if not len(logits):
+            return []
+        numbers, values = top_classes(softmax(logits), self.top)
+        cells = [
+            [(self.class_names[k], f"{p:.6g}") for k, p in zip(ks, ps, strict=True)]
+            for ks, ps in zip(numbers.tolist(), values.tolist(), strict=True)
+        ]
+        return [[cell for pair in pairs for cell in pair] for pairs in cells]
+
+    def finish(self, source):
+        """What is left to do once all rows are there: nothing."""

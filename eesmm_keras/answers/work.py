@@ -39,10 +39,12 @@ class Work:
         header: names of the columns; the first one is that of the file's name.
         names: sequence of str, what the images are called.
         batch_size: images in a batch.
-        files: `{name in the unfinished folder: final path}` of what the answer consists of.
+        files: `{name in the unfinished folder: final path}` of what the answer may consist of, files
+            or folders.
         overwrite: whether an answer to something else may be replaced.
 
     Attributes:
+        header: see above; it may be told later, before entering.
         start: number of the first image that is still to be asked about.
         rows: rows that are there. bad: images that could not be read so far.
         folder: `Path` of the unfinished files; a caller may keep others in it.
@@ -59,6 +61,14 @@ class Work:
         self.start = self.rows = self.bad = 0
         check_kind(self.out, "Choose another --out.")
         check_kind(self.folder, "Choose another --out.", folder=True)
+
+    def other_paths(self):
+        """Paths of what belongs to a finished answer beside rows, bad images and what was asked."""
+        return tuple(
+            path
+            for name, path in self.files.items()
+            if name not in (ROWS, BAD, ABOUT) and path.exists()
+        )
 
     @property
     def bad_path(self):
@@ -103,7 +113,7 @@ class Work:
             if about is None or about.get("asked") != self.asked:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK:
-                        path.unlink()
+                        _remove(path)
                 write_about(self.folder / ABOUT, {"asked": self.asked})
             self._rows = self._open(stack, ROWS, self.header)
             self._bad = self._open(stack, BAD, _BAD_HEADER)
@@ -204,6 +214,8 @@ class Work:
             beside(self.out, BAD).unlink(missing_ok=True)  # of an earlier answer
         for name, path in self.files.items():
             if (self.folder / name).exists():
+                if (self.folder / name).is_dir():
+                    _remove(path)  # only an empty folder would be replaced
                 os.replace(self.folder / name, path)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -211,6 +223,14 @@ class Work:
 def beside(out, suffix):
     """Path of a file that belongs to an answer: `OUT.suffix`."""
     return Path(out).with_name(f"{Path(out).name}.{suffix}")
+
+
+def _remove(path):
+    """Remove a file, or a folder and what is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _whole_rows(path, columns):

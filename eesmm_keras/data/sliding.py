@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from eesmm_keras.data.errors import DataError
 from eesmm_keras.data._pipeline_checks import labels_of
+from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import numbered_dataset
 from eesmm_keras.data.views import CentralView
 

@@ -37,6 +37,14 @@ class Findings:
         order of evaluation and what to say of it in a picture."""
         return []
 
+    def pictures_of(self, place, image):
+        """What stands beside the image of a mistake: a list of `(picture, line)`.
+
+        Args:
+            place: of the mistake in the list of `mistakes`. image: its `PIL.Image.Image` or array.
+        """
+        return []
+
     def compare(self, other):
         """What differs from the findings of another model on the same images.
 

@@ -89,7 +89,7 @@ def _tiles(config, rows):
         "epochs done": f"{len(rows)} of {config.settings.get('epochs')}",
         "loss": _figure(last.get("loss")),
         **{name.replace("_", " "): _figure(value) for name, value in last.items()
-           if name.endswith("accuracy") or name == "effective_rank"},
+           if name.endswith(("accuracy", "mean_iou")) or name == "effective_rank"},
         "images/s": _figure(last.get("images_per_second")),
         "images per step": derived.get("batch_size", ""),
         "image size": " x ".join(map(str, size)) if isinstance(size, list | tuple) else size,
@@ -148,7 +148,9 @@ def _evaluation(folder):
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         scores, classes = metrics["scores"], metrics.get("classes", [])
-        rows = [[c["name"], c["precision"], c["recall"], c["f1"], c["images"]] for c in classes]
+        columns = ("precision", "recall", "f1", "images", "iou", "pixels")
+        columns = [name for name in columns if all(name in c for c in classes)]
+        rows = [[c["name"], *("" if c[n] is None else c[n] for n in columns)] for c in classes]
         facts = {name: _figure(value) for name, value in scores.items()}
         if "accuracy_interval" in metrics:
             low, high = metrics["accuracy_interval"]["ends"]
@@ -164,7 +166,7 @@ def _evaluation(folder):
         return html.section("Evaluation", html.paragraph(f"cannot be read: {shortened(error)}"))
     pictures = [html.picture(folder / f"{name}.png", name) for name in ("confusion", "calibration")]
     mistakes = html.picture(folder / "mistakes.png", "the surest mistakes", wide=True)
-    table = html.table(("class", "precision", "recall", "F1", "images"), rows)
+    table = html.table(("class", *columns), rows)
     return html.section(
         "Evaluation", html.paragraph(where, "quiet"), html.tiles(facts), html.grid(pictures), mistakes,
         html.folded(f"{len(rows)} classes", table),

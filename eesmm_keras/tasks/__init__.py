@@ -7,5 +7,5 @@ TASKS = Family(
     kind="task",
     package="eesmm_keras.tasks",
     contract="eesmm_keras.tasks.task:Task",
-    shared=("task",),
+    shared=("pixel_losses", "task"),
 )

@@ -1,5 +1,7 @@
 """The contract of a task: what is put on an encoder, and what the labels of images mean to it."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 
@@ -15,7 +17,8 @@ class Task(GuardedModel):
     --task NAME` takes it. The class is registered with Keras, so that its files can be loaded:
     `@keras.saving.register_keras_serializable(package="my_package")`.
 
-    A source knows labels as class numbers with names. What they are to the model, only its task says.
+    A source says what its labels are, see `data.labels`: class numbers, masks. A task says which of
+    them it learns from; what they are to the model, only the task knows.
 
     Args:
         backbone: the encoder.
@@ -23,10 +26,17 @@ class Task(GuardedModel):
             with the file and its exports.
 
     Attributes:
+        label_kind: the labels that it learns from, "classes" or "masks": `data.labels.Labels.kind`.
+        whole_images: whether evaluation shows whole images, brought to the model's size, instead of
+            their centre.
+        defaults: dict of settings of `eesmm finetune` that have other defaults here.
         output_descriptions: {name: what it is} of the outputs, for exports. `call` returns a dict by
             these names, or a tensor where there is but one.
     """
 
+    label_kind = "classes"
+    whole_images = False
+    defaults: ClassVar[dict] = {}
     output_descriptions: dict
 
     def __init__(self, backbone, class_names=None, **kwargs):
@@ -53,10 +63,12 @@ class Task(GuardedModel):
         """What the loss compares outputs with; runs in `tf.data`, on tensors of TensorFlow.
 
         Args:
-            labels: int64 `(B,)`, class numbers.
+            labels: as a view of their images shows them: class numbers, int64 `(B,)`; or masks, uint8
+                `(B, H, W)` with 255 where a pixel is ignored.
 
         Returns:
-            float32 `(B, ...)`. MixUp and CutMix take weighted means of them.
+            float32 `(B, ...)`, of which MixUp and CutMix take weighted means; or whole numbers, if
+            `check_settings` refuses these.
         """
         raise NotImplementedError
 
@@ -75,11 +87,24 @@ class Task(GuardedModel):
 
         Args:
             batches: iterable, to be gone through once, of `(outputs, labels)`: NumPy arrays of what
-                `call` returned, and class numbers `(B,)`.
+                `call` returned, and the labels as they are: class numbers `(B,)`, or a list of masks
+                uint8 `(h, w)`, in the size of their files.
         """
         raise NotImplementedError
 
     # === What a task may define ===
+
+    @classmethod
+    def check_settings(cls, settings):
+        """Raise a UserError where `FinetuneSettings` ask for what this task does not have."""
+
+    def blank_labels(self):
+        """Labels of one image, as `targets` takes them, of any values: here class numbers."""
+        return np.zeros(1, "int64")
+
+    def facts(self):
+        """Dict of plain values that exports of the model tell, beside its classes."""
+        return {}
 
     def findings(self, batches):
         """All that `eesmm evaluate` tells: here the score alone.
@@ -98,7 +123,7 @@ class Task(GuardedModel):
 
         Args:
             outputs: {name: array `(N, ...)`} by the names of `output_descriptions`.
-            labels: class numbers `(N,)`.
+            labels: class numbers `(N,)`, or what `answers` gives.
 
         Returns:
             `(what it is called, number)` or None.
@@ -106,7 +131,8 @@ class Task(GuardedModel):
         return None
 
     def answers(self, outputs):
-        """Class numbers `(N,)` that outputs (see `points`) stand for; None where they are none."""
+        """Class numbers, `(N,)` or one for each pixel, that outputs (see `points`) stand for; None
+        where they are none."""
         return None
 
     # === What all tasks share ===
@@ -132,7 +158,7 @@ class Task(GuardedModel):
         images = keras.KerasTensor((1, *self.backbone.image_shape), self.backbone.input.dtype)
         shapes = self.compute_output_spec(images, training=False)
         blank = keras.tree.map_structure(lambda x: np.zeros(x.shape, "float32"), shapes)
-        self.compute_metrics(None, np.asarray(self.targets(np.zeros(1, "int64"))), blank)
+        self.compute_metrics(None, np.asarray(self.targets(self.blank_labels())), blank)
 
     def local_model(self):
         """A plain `keras.Model` of the same weights: predicts on one device, outside any strategy."""

@@ -1,12 +1,17 @@
 """`eesmm evaluate`: how good a fine-tuned model is, or the frozen features of an encoder."""
 
 import keras
+import numpy as np
+from PIL import Image
 
+from eesmm_keras.data.channels import visible
+from eesmm_keras.data.labels import CLASSES
 from eesmm_keras.data.sliding import labelled_answers, sliding_of
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.findings import Findings
 from eesmm_keras.evaluation.probes import PROBES, make_probe
+from eesmm_keras.evaluation.segmentation.measures import NO_TILES
 from eesmm_keras.finite import check_finite
 from eesmm_keras.gallery import SIDE, save_gallery
 from eesmm_keras.progress import track
@@ -46,7 +51,11 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
     if tile is not None:
         reading = reading.replaced(tile=tile)
     sliding = sliding_of(reading, overlap, batch_size)
-    where = {**where, "labelled": True, "reading": reading}
+    own = mode == OWN_SCORE and isinstance(model, Task)
+    if own and model.whole_images and sliding is not None:
+        raise UserError(NO_TILES)
+    kind = model.label_kind if own else CLASSES
+    where = {**where, "labelled": kind, "reading": reading}
     test = open_source(data, split, **where)
     if mode != OWN_SCORE:
         train = open_source(data, "train", **where)
@@ -68,9 +77,14 @@ def save_mistakes(findings, source, file, columns=8, rows=4):
         findings, source: of `evaluate`. file: path, or a file open for bytes.
     """
     shown = source.good_indices()
-    worst = findings.mistakes(columns * rows)
-    entries = [(source.load(int(shown[k]), SIDE), *lines) for k, *lines in worst]
-    save_gallery([entries[k : k + columns] for k in range(0, len(entries), columns)], file)
+    groups = []
+    for place, (k, *lines) in enumerate(findings.mistakes(columns * rows)):
+        image = source.load(int(shown[k]), SIDE)
+        image = Image.fromarray(visible(image)) if isinstance(image, np.ndarray) else image
+        groups.append([(image, *lines), *findings.pictures_of(place, image)])
+    columns = max(1, columns // max(map(len, groups))) if groups else columns
+    rows = [groups[k : k + columns] for k in range(0, len(groups), columns)]
+    save_gallery([[entry for group in row for entry in group] for row in rows], file)
 
 
 def scores(model, source, batch_size=64):
@@ -83,7 +97,7 @@ def scores(model, source, batch_size=64):
 
 
 def _outputs(model, source, batch_size, sliding=None):
-    """`(outputs, labels)` of batch after batch, as NumPy arrays."""
+    """`(outputs, labels)` of batch after batch, see `Task.score`."""
     local = model.local_model()
 
     def ask(images):
@@ -91,6 +105,6 @@ def _outputs(model, source, batch_size, sliding=None):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     size = model.backbone.image_shape[:2]
-    found = labelled_answers(ask, source, size, batch_size, sliding)
+    found = labelled_answers(ask, source, size, batch_size, sliding, model.whole_images)
     for outputs, labels in track(found, len(source), "evaluating", count=lambda pair: len(pair[1])):
         yield keras.tree.map_structure(check_finite, outputs), labels

@@ -56,10 +56,12 @@ class Finetune(Job):
     def __init__(self, settings, devices, begun_with=None, say=print):
         super().__init__(settings, devices, begun_with, say)
         self.task = TASKS.get(settings.task_name or DEFAULT_TASK)
+        self.task.check_settings(settings)
         start = start_of(settings.weights)
         reading = asked_reading(settings, start)
-        train = open_images(settings, "train", labelled=True, reading=reading)
-        valid = open_images(settings, "val", labelled=True, reading=reading)
+        kind = self.task.label_kind
+        train = open_images(settings, "train", labelled=kind, reading=reading)
+        valid = open_images(settings, "val", labelled=kind, reading=reading)
         self.valid = limit_source(valid, settings.val_limit, seed=settings.seed)
         train = limit_source(train, settings.limit, seed=settings.seed)
         labels = {"share": settings.label_share, "per_class": settings.labels_per_class}
@@ -127,7 +129,9 @@ class Finetune(Job):
 
     def validation(self):
         model, batch_size = self.model, self.plan.batch_size
-        batches = evaluation_dataset(self.valid, self.image_size, batch_size)
+        batches = evaluation_dataset(
+            self.valid, self.image_size, batch_size, self.task.whole_images
+        )
         with_targets = batches.map(lambda images, labels: (images, model.targets(labels)))
         return self.devices.feed_validation(with_targets, len(self.valid), batch_size)
 

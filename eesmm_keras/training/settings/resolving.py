@@ -28,6 +28,7 @@ def resolve(kind, recipe=None, assignments=(), options=None, base=None):
         UserError: an unknown key (the nearest known one is named), or a value of the wrong kind.
     """
     values = _flat(base or {})
+    told = {}
     if recipe:
         content, _ = read_recipe(recipe)
         task = content.pop("task", kind)
@@ -36,11 +37,18 @@ def resolve(kind, recipe=None, assignments=(), options=None, base=None):
                 f"Recipe {recipe!r} is for `eesmm {shortened(task).strip(chr(39))}`, not for "
                 f"`eesmm {kind}`."
             )
-        values.update(_flat(content))
+        told.update(_flat(content))
     for assignment in assignments:
-        values.update(_flat(dict([split_assignment(assignment, "--set")])))
-    values.update(_flat(options or {}))
-    return _build(kind, values)
+        told.update(_flat(dict([split_assignment(assignment, "--set")])))
+    told.update(_flat(options or {}))
+    return _build(kind, {**values, **_of_task(told.get("task_name")), **told})
+
+
+def _of_task(name):
+    """The defaults that a task has instead of others; none where no (known) task is named."""
+    from eesmm_keras.tasks import TASKS
+
+    return TASKS.get(name).defaults if name in TASKS.names() else {}
 
 
 def _flat(values):
