@@ -152,4 +152,4 @@ def test_a_wrong_classes_file_is_told(tmp_path, content, message):
 def test_colours_are_those_of_pascal_voc():
     assert colours(4).tolist() == [[128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
     picture = overlay(np.full((4, 4, 3), 100, np.uint8), np.array([[0, 255]], np.uint8), 1)
-    assert np.asarray(picture)[0, [0, 3]].tolist() == [[117, 40, 40], [100, 100, 100]]
+    assert np.asarray(picture)[0, [0, 3]].tolist() == [[116, 39, 39], [100, 100, 100]]

@@ -1,0 +1,72 @@
+"""Mean IoU from pre-trained weights against random ones, with the same fine-tuning, over several seeds.
+
+    python benchmarks/segmentation.py --data DATA --out DIR --weights none,RUN,... [--seeds 0,1,2] [--epochs 10]
+
+DATA is a folder as in docs/segmentation.md. A run that is finished in DIR is not run again: the same command,
+given again, goes on. The first weights are what the others are compared with, seed by seed.
+"""
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from eesmm_keras.comparison.table import paired_difference
+from eesmm_keras.training.evaluating import evaluate
+from eesmm_keras.training.finetuning import finetune
+from eesmm_keras.training.settings import resolve
+
+
+def score(args, weights, seed):
+    """Scores on the test images of one fine-tuning, {name: number}; kept in a file."""
+    name = Path(weights).resolve().name if weights != "none" else "none"
+    out = Path(args.out, f"{name}-{seed}")
+    kept = out / "scores.json"
+    with contextlib.suppress(FileNotFoundError):
+        return name, json.loads(kept.read_text())
+    options = {
+        "data": args.data, "weights": weights, "out": str(out), "task_name": "segmentation",
+        "backbone": args.backbone, "image_size": list(map(int, args.image_size.split(","))),
+        "batch_size": args.batch_size, "epochs": args.epochs, "seed": seed,
+    }  # fmt: skip
+    finetune(resolve("finetune", assignments=args.set, options=options))
+    found = evaluate(args.data, str(out), batch_size=32)[0].scores
+    kept.write_text(json.dumps(found))
+    return name, found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--backbone", default="swin_proxy_64")
+    parser.add_argument("--image-size", default="96,128")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--set", action="append", default=[])
+    args = parser.parse_args()
+    found = {}
+    for seed in map(int, args.seeds.split(",")):
+        for weights in args.weights.split(","):
+            name, scores = score(args, weights, seed)
+            found.setdefault(name, []).append(scores)
+            print(name, seed, scores, flush=True)
+    first = next(iter(found))
+    for title in found[first][0]:
+        for name, runs in found.items():
+            values, others = ([100 * run[title] for run in some] for some in (runs, found[first]))
+            line = f"{title:16} {name:16} {np.mean(values):.1f}"
+            if len(values) > 1:
+                line += f" +- {np.std(values, ddof=1):.1f}"
+                if name != first:
+                    mean, half = paired_difference(values, others)
+                    line += f", {mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}] to {first}"
+            print(line)
+
+
+if __name__ == "__main__":
+    main()
