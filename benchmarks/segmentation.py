@@ -1,9 +1,10 @@
 """Mean IoU from pre-trained weights against random ones, with the same fine-tuning, over several seeds.
 
-    python benchmarks/segmentation.py --data DATA --out DIR --weights none,RUN,... [--seeds 0,1,2] [--epochs 10]
+    python benchmarks/segmentation.py --data DATA --out DIR --weights none,RUN,... [--seeds 0,1,2]
+        [--epochs 10] [--image-size 96,128] [--batch-size 16] [--set KEY=VALUE ...]
 
-DATA is a folder as in docs/segmentation.md. A run that is finished in DIR is not run again: the same command,
-given again, goes on. The first weights are what the others are compared with, seed by seed.
+DATA is a folder as in docs/segmentation.md. A run that is finished in DIR is not run again: the same
+command, given again, goes on. The first weights are what the others are compared with, seed by seed.
 """
 
 import argparse
