@@ -57,7 +57,7 @@ class Folder(Source):
             Chosen(index.paths, good),
             labels=None if labels is None else labels[good],
             class_names=names,
-            note=f"{note}{links_note(index.links)}{_aside_note(index.aside)}".strip(),
+            note=f"{note}{links_note(index.links)}{aside_note(index.aside)}".strip(),
             bad=bad,
             reading=index.reading,
         )
@@ -135,7 +135,8 @@ def links_note(links):
     return f" {links} link(s) that lead out of the folder were not followed (follow_links)."
 
 
-def _aside_note(count):
+def aside_note(count):
+    """What is told of files of other formats that were not read; empty for none."""
     if not count:
         return ""
     return f" {count} file(s) of other formats were left aside: --pixels uint8 or native reads all."

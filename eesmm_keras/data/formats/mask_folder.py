@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.formats.folder import find_parts, links_note
+from eesmm_keras.data.formats.folder import aside_note, find_parts, links_note
 from eesmm_keras.data.image_source import Chosen, ImageSource, all_bad
 from eesmm_keras.data.index import build_index
 from eesmm_keras.data.labels import MASKS
@@ -68,7 +68,7 @@ class MaskFolder(Source):
             Chosen(index.paths, good),
             labels=Masks(Chosen(paths, good), numbers, ignored, options.max_pixels),
             class_names=names,
-            note=f"{note}{links_note(index.links)}".strip(),
+            note=f"{note}{links_note(index.links)}{aside_note(index.aside)}".strip(),
             bad=bad,
             reading=index.reading,
         )
