@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from conftest import TINY_SWIN, to_numpy
+from conftest import to_numpy
 from eesmm_keras.answers import mask_rows
 from eesmm_keras.cli import main as cli
 from eesmm_keras.errors import Interrupted, UserError
@@ -31,6 +31,8 @@ def data(tmp_path_factory):
     return make_masks(root, 4, part="test", seed=2)
 
 
+# An encoder whose compiling takes as little as it can.
+TINY_SWIN = "swin_mini_32:depths=[1, 1]:num_heads=[1, 1]:embed_dim=8"
 TRAIN = ("finetune", "--task", "segmentation", "--weights", "none", "--backbone", TINY_SWIN,
          "--batch-size", "4", "--epochs", "2", "--steps-per-epoch", "4", "--accumulate", "2",
          "--set", "learning_rate=1.0", "--set", "layer_decay=0.9", "--set", "ema_momentum=0.5",
@@ -79,7 +81,7 @@ def test_a_run_has_the_settings_of_its_task(run):
     model = load_model(run / "model.keras")
     assert model.class_numbers == list(NUMBERS.values())
     scales = model.optimizer.lr_scales
-    assert {round(s, 6) for s in scales.values()} == {0.6561, 0.729, 0.81, 0.9, 1.0}
+    assert {round(s, 6) for s in scales.values()} == {0.729, 0.81, 0.9, 1.0}
     assert not any("pyramid_head" in path for path in scales)  # the head learns at the full rate
 
 

@@ -88,19 +88,25 @@ class PyramidHead(keras.layers.Layer):
 
 
 class _Unit(keras.layers.Layer):
-    """Convolution, layer normalisation, ReLU."""
+    """Convolution (a dense layer where it sees one position), layer normalisation, ReLU."""
 
     def __init__(self, dim, kernel_size=1, **kwargs):
         super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(
-            dim, kernel_size=kernel_size, padding="same", use_bias=False,
-            kernel_initializer="he_normal", dtype=self.dtype_policy, name="conv",
-        )  # fmt: skip
-        self.norm = _norm(name="norm", dtype=self.dtype_policy)
+        shared = {
+            "use_bias": False, "kernel_initializer": "he_normal", "dtype": self.dtype_policy,
+            "name": "conv",
+        }  # fmt: skip
+        # tf2onnx gets a convolution of a map of one position wrong, with what follows it here.
+        self.conv = (
+            keras.layers.Dense(dim, **shared)
+            if kernel_size == 1
+            else keras.layers.Conv2D(dim, kernel_size=kernel_size, padding="same", **shared)
+        )
+        self.dim, self.norm = dim, _norm(name="norm", dtype=self.dtype_policy)
 
     def build(self, shape):
         self.conv.build(shape)
-        self.norm.build((*shape[:3], self.conv.filters))
+        self.norm.build((*shape[:3], self.dim))
         self.built = True
 
     def call(self, x):

@@ -25,21 +25,26 @@ def mean_matrix(source, target):
     return (inside / inside.sum(axis=1, keepdims=True)).astype("float32")
 
 
-def apply_matrices(x, rows, columns):
-    """`(B, h, w, C)` -> `(B, H, W, C)` by matrices `(H, h)` and `(W, w)`; the kind of numbers stays."""
-    rows, columns = (ops.cast(matrix, x.dtype) for matrix in (rows, columns))
-    return ops.einsum("ih,bhwc->biwc", rows, ops.einsum("jw,bhwc->bhjc", columns, x))
-
-
 def resize_linear(x, height, width):
     """Bilinear, see `linear_matrix`; `(B, h, w, C)` of fixed h and w -> `(B, height, width, C)`."""
     _, rows, columns, _ = x.shape
-    if (rows, columns) == (height, width):
-        return x
-    return apply_matrices(x, linear_matrix(rows, height), linear_matrix(columns, width))
+    return _along(x, linear_matrix(rows, height), linear_matrix(columns, width))
 
 
 def pool_to(x, side):
     """Adaptive average pooling, see `mean_matrix`, to `(B, side, side, C)`."""
     _, rows, columns, _ = x.shape
-    return apply_matrices(x, mean_matrix(rows, side), mean_matrix(columns, side))
+    return _along(x, mean_matrix(rows, side), mean_matrix(columns, side))
+
+
+def _along(x, rows, columns):
+    """`(B, h, w, C)` -> `(B, H, W, C)` by matrices `(H, h)` and `(W, w)`; the kind of numbers stays."""
+    _, height, width, channels = x.shape
+    if rows.shape[0] != height or columns.shape[0] != width:
+        # As products of three axes: tf2onnx gets those of four wrong where a convolution came before.
+        x = ops.reshape(x, (-1, height, width * channels))
+        x = ops.matmul(ops.cast(rows, x.dtype), x)
+        x = ops.reshape(x, (-1, width, channels))
+        x = ops.matmul(ops.cast(columns, x.dtype), x)
+        x = ops.reshape(x, (-1, rows.shape[0], columns.shape[0], channels))
+    return x
