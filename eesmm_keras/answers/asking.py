@@ -32,19 +32,17 @@ class Answer:
     more: tuple = ()
 
     @classmethod
-    def of(cls, work, source):
+    def of(cls, work, source, more=()):
         """Of a `Work` that has finished now."""
-        return cls(
-            work.out, work.rows, work.bad, work.bad_path, source.note, more=work.other_paths()
-        )
+        counts = work.rows, work.bad
+        return cls(work.out, *counts, work.bad_path, source.note, more=tuple(more))
 
     @classmethod
     def before(cls, work, source):
         """Of a `Work` that was finished before."""
         about = work.about()
         counts = about.get("images", 0), about.get("bad_images", 0)
-        more = work.other_paths()
-        return cls(work.out, *counts, work.bad_path, source.note, new=False, more=more)
+        return cls(work.out, *counts, work.bad_path, source.note, new=False)
 
     def lines(self):
         """For the screen."""

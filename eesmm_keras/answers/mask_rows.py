@@ -49,6 +49,7 @@ class MaskRows:
         if place.exists() and not work.out.exists():
             raise UserError(f"{place} already exists. Remove it, or choose another --out.")
         self.model, self.work = model, work
+        self.paths = place, work.files[SHEET]
         self.folder = work.folder / MASKS
         self.names = mask_names(work.names)
         self.header = ["file", "mask", *model.class_names]

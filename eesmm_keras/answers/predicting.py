@@ -54,7 +54,7 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
             work.add(batch, kind.rows(batch, found))
         kind.finish(question.source)
         work.finish(class_names=list(model.class_names))
-    return Answer.of(work, question.source)
+    return Answer.of(work, question.source, kind.paths)
 
 
 class ClassRows:
@@ -66,12 +66,13 @@ class ClassRows:
     Attributes:
         header: names of the columns. whole_images: whether images are shown whole.
         ask: function of images `(B, H, W, C)`; what it gives goes to `rows`.
+        paths: of what is made beside the rows.
 
     Raises:
         UserError: fewer classes than `top`.
     """
 
-    whole_images = False
+    whole_images, paths = False, ()
 
     def __init__(self, model, top):
         if top > len(model.class_names):

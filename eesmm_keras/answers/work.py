@@ -62,14 +62,6 @@ class Work:
         check_kind(self.out, "Choose another --out.")
         check_kind(self.folder, "Choose another --out.", folder=True)
 
-    def other_paths(self):
-        """Paths of what belongs to a finished answer beside rows, bad images and what was asked."""
-        return tuple(
-            path
-            for name, path in self.files.items()
-            if name not in (ROWS, BAD, ABOUT) and path.exists()
-        )
-
     @property
     def bad_path(self):
         return self.files[BAD]
@@ -215,7 +207,7 @@ class Work:
         for name, path in self.files.items():
             if (self.folder / name).exists():
                 if (self.folder / name).is_dir():
-                    _remove(path)  # only an empty folder would be replaced
+                    _remove(Path(path))  # only an empty folder would be replaced
                 os.replace(self.folder / name, path)
         shutil.rmtree(self.folder, ignore_errors=True)
 
