@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from eesmm_keras.data.decoding import center_crop, random_resized_crop
+from eesmm_keras.data.crops import center_crop, random_resized_crop
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.order import batch_members
 from eesmm_keras.data.reading import Reading
