@@ -14,6 +14,7 @@ from eesmm_keras.backbones.constants import IMAGENET_MEAN, IMAGENET_STD
 from eesmm_keras.backbones.presets import SWIN_PRESETS
 from eesmm_keras.checks import check_number, check_whole
 from eesmm_keras.layers.dropout import Dropout
+from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.patch_merging import PatchMerging
 from eesmm_keras.layers.swin_stage import SwinStage
@@ -114,7 +115,7 @@ class SwinBackbone(Backbone):
             attention_dropout=attention_dropout, **shared,
         )  # fmt: skip
         mergings = [PatchMerging(name=f"merging_{i}", **shared) for i in range(len(depths) - 1)]
-        norm = keras.layers.LayerNormalization(epsilon=norm_epsilon, dtype=dtype, name="norm")
+        norm = LayerNormalization(epsilon=norm_epsilon, dtype=dtype, name="norm")
 
         # === Functional model ===
         images = keras.Input(shape=image_shape, name="images")
@@ -163,7 +164,7 @@ class SwinBackbone(Backbone):
             `(B, V, C)`: the last stage's token of each visible unit, after the final norm.
         """
         x = units_to_nested_patches(units, self.stride, self.patch_size)
-        x = self.patch_embedding(x)
+        x = self.patch_embedding(x, training=training)
         if self.positions:
             x = self.absolute_positions(x, places=plan["tokens"])
         x = self.embedding_drop(x, training=training)
@@ -196,8 +197,8 @@ class SwinBackbone(Backbone):
                 sides = ops.repeat(ops.repeat(side, repeats, axis=1), repeats, axis=2)
             x = stage(x, groups=groups, side=sides, training=training)
             if number < len(self.mergings):
-                x = self.mergings[number](x)
-        return self.norm(x)
+                x = self.mergings[number](x, training=training)
+        return self.norm(x, training=training)
 
     def planner(self, examples):
         """`GroupPlanner` that makes the plans of `encode_visible`.

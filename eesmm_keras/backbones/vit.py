@@ -20,6 +20,7 @@ from eesmm_keras.checks import (
     check_whole,
 )
 from eesmm_keras.layers.class_token import ClassToken
+from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.grouping import TokenPlanner
@@ -109,7 +110,7 @@ class ViTBackbone(Backbone):
             )
             for number in range(depth)
         ]  # fmt: skip
-        norm = keras.layers.LayerNormalization(epsilon=norm_epsilon, dtype=dtype, name="norm")
+        norm = LayerNormalization(epsilon=norm_epsilon, dtype=dtype, name="norm")
 
         # === Functional model ===
         images = keras.Input(shape=image_shape, name="images")
@@ -176,7 +177,7 @@ class ViTBackbone(Backbone):
             x = self.token(x)
         for block in self.blocks:
             x = block(x, training=training)
-        return self.norm(x)
+        return self.norm(x, training=training)
 
     def planner(self, examples):
         """Makes the plans of `encode_visible`: nothing but the numbers of the visible units."""

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from eesmm_keras.checks import check_transformer
+from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.masking.mask import units_in_order
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.positions import sincos_positions
@@ -12,7 +13,8 @@ class TransformerDecoder(keras.layers.Layer):
     """Light decoder of masked image modelling (MAE; GreenMIM section 3.3; EESMM section 4.1.1).
 
     Projects the visible tokens, stands a learned mask token at every hidden place, adds fixed 2-D
-    sine-cosine positions, runs transformer blocks and predicts pixels with a linear head.
+    sine-cosine positions, runs transformer blocks, the last one's output on the scored units alone, and
+    predicts pixels with a linear head.
 
     Tokens stay in the order "visible first"; the positions are permuted instead of the tokens.
 
@@ -52,7 +54,7 @@ class TransformerDecoder(keras.layers.Layer):
             )
             for number in range(depth)
         ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **shared)
+        self.norm = LayerNormalization(epsilon=1e-6, name="norm", **shared)
         self.head = keras.layers.Dense(output_dim, kernel_initializer=init(), name="head", **shared)
 
     @classmethod
@@ -91,13 +93,18 @@ class TransformerDecoder(keras.layers.Layer):
             rank = len(positions.shape)
             positions = ops.pad(positions, ((0, 0),) * (rank - 2) + ((prefix, 0), (0, 0)))
         x = ops.concatenate([x, token], axis=1) + positions
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, training=training)
-        x = self.head(self.norm(x[:, prefix + count - scored.shape[-1] :]))
+        # What the last block makes of the other units is not asked for.
+        x = self.blocks[-1](x, first=prefix + count - scored.shape[-1], training=training)
+        x = self.head(self.norm(x, training=training))
         return ops.cast(x, "float32")
 
     def macs(self, num_features, visible, scored):
-        """Multiply-accumulates for one sample: `visible` tokens in, `scored` units predicted."""
+        """Multiply-accumulates for one sample: `visible` tokens in, `scored` units predicted.
+
+        All blocks count whole, the last one too, so that budgets mean what they meant in every release.
+        """
         tokens = self.grid[0] * self.grid[1]
         block = tokens * self.dim**2 * (4 + 2 * self.mlp_ratio) + 2 * tokens**2 * self.dim
         total = visible * num_features * self.dim + self.depth * block

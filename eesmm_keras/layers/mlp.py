@@ -2,6 +2,7 @@ import keras
 
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
+from eesmm_keras.ops.gelu import gelu
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -21,7 +22,6 @@ class MLP(keras.layers.Layer):
         self.kernel_initializer = kernel_initializer
         self.expand = keras.layers.Dense(
             hidden_dim,
-            activation="gelu",
             kernel_initializer=dense_kernel(kernel_initializer),
             dtype=self.dtype_policy,
             name="expand",
@@ -40,7 +40,7 @@ class MLP(keras.layers.Layer):
         self.contract.build((*input_shape[:-1], self.hidden_dim))
 
     def call(self, x, training=None):
-        x = self.drop(self.expand(x), training=training)
+        x = self.drop(gelu(self.expand(x), training=training), training=training)
         return self.drop(self.contract(x), training=training)
 
     def get_config(self):

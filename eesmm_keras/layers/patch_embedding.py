@@ -1,5 +1,8 @@
 import keras
 
+from eesmm_keras.layers.layer_normalization import LayerNormalization
+from eesmm_keras.ops.gelu import gelu
+
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
 class PatchEmbedding(keras.layers.Layer):
@@ -25,7 +28,7 @@ class PatchEmbedding(keras.layers.Layer):
         )
         self.norm = None
         if use_norm:
-            self.norm = keras.layers.LayerNormalization(
+            self.norm = LayerNormalization(
                 epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm"
             )
 
@@ -34,10 +37,10 @@ class PatchEmbedding(keras.layers.Layer):
         if self.norm:
             self.norm.build((*input_shape[:-1], self.dim))
 
-    def call(self, patches):
+    def call(self, patches, training=None):
         x = self.projection(patches)
-        x = self.norm(x) if self.norm else x
-        return keras.activations.gelu(x, approximate=False) if self.use_gelu else x
+        x = self.norm(x, training=training) if self.norm else x
+        return gelu(x, training=training) if self.use_gelu else x
 
     def get_config(self):
         return {

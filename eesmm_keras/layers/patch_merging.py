@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from eesmm_keras.layers._initial import dense_kernel
+from eesmm_keras.layers.layer_normalization import LayerNormalization
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -21,9 +22,7 @@ class PatchMerging(keras.layers.Layer):
         super().__init__(**kwargs)
         self.version = version
         self.kernel_initializer, self.norm_epsilon = kernel_initializer, norm_epsilon
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm"
-        )
+        self.norm = LayerNormalization(epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm")
         self.reduction = None
 
     def build(self, input_shape):
@@ -38,7 +37,7 @@ class PatchMerging(keras.layers.Layer):
         self.norm.build((*input_shape[:-1], (4 if self.version == 1 else 2) * channels))
         self.reduction.build((*input_shape[:-1], 4 * channels))
 
-    def call(self, x):
+    def call(self, x, training=None):
         channels = x.shape[-1]
         if len(x.shape) == 4:
             _, height, width, _ = x.shape
@@ -47,7 +46,9 @@ class PatchMerging(keras.layers.Layer):
             x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
         else:
             x = ops.reshape(x, (-1, x.shape[1] // 4, 4 * channels))
-        return self.reduction(self.norm(x)) if self.version == 1 else self.norm(self.reduction(x))
+        if self.version == 1:
+            return self.reduction(self.norm(x, training=training))
+        return self.norm(self.reduction(x), training=training)
 
     def get_config(self):
         return {

@@ -1,12 +1,14 @@
 import keras
 
 from eesmm_keras.layers.drop_path import DropPath
+from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.mlp import MLP
+from eesmm_keras.layers.recomputed import Recomputed
 from eesmm_keras.layers.window_attention import WindowAttention
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class SwinBlock(keras.layers.Layer):
+class SwinBlock(Recomputed, keras.layers.Layer):
     """One Swin block (Liu et al., 2021, Eq. 3): window attention and MLP, each pre-normalised.
 
     In version 2 (Swin V2) what they give is normalised instead of what they take.
@@ -43,13 +45,13 @@ class SwinBlock(keras.layers.Layer):
         self.drop_path_rate, self.kernel_initializer = drop_path, kernel_initializer
         self.norm_epsilon, self.version = norm_epsilon, version
         shared = {"dtype": self.dtype_policy}
-        self.norm1 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
+        self.norm1 = LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
         self.attention = WindowAttention(
             dim=dim, num_heads=num_heads, window=window, qkv_bias=qkv_bias, dropout=dropout,
             attention_dropout=attention_dropout, kernel_initializer=kernel_initializer,
             version=version, name="attention", **shared,
         )  # fmt: skip
-        self.norm2 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
+        self.norm2 = LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
         self.mlp = MLP(
             hidden_dim=int(dim * mlp_ratio), dropout=dropout,
             kernel_initializer=kernel_initializer, name="mlp", **shared,
@@ -63,11 +65,18 @@ class SwinBlock(keras.layers.Layer):
         self.mlp.build(input_shape)
 
     def call(self, x, partition, training=None):
+        return self.recomputed(lambda x: self._run(x, partition, training), x, training)
+
+    def _run(self, x, partition, training):
         after = self.version == 2
-        y = self.attention(x if after else self.norm1(x), partition=partition, training=training)
-        x = x + self.drop_path(self.norm1(y) if after else y, training=training)
-        y = self.mlp(x if after else self.norm2(x), training=training)
-        return x + self.drop_path(self.norm2(y) if after else y, training=training)
+        y = x if after else self.norm1(x, training=training)
+        y = self.attention(y, partition=partition, training=training)
+        y = self.norm1(y, training=training) if after else y
+        x = x + self.drop_path(y, training=training)
+        y = x if after else self.norm2(x, training=training)
+        y = self.mlp(y, training=training)
+        y = self.norm2(y, training=training) if after else y
+        return x + self.drop_path(y, training=training)
 
     def get_config(self):
         return {

@@ -2,11 +2,13 @@ import keras
 from keras import ops
 
 from eesmm_keras.layers.drop_path import DropPath
+from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.mlp import MLP
+from eesmm_keras.layers.recomputed import Recomputed
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(Recomputed, keras.layers.Layer):
     """Pre-normalised transformer block with global attention (Dosovitskiy et al., 2021).
 
     All kernels begin as Glorot (Xavier) uniform, as in MAE's public code and those that follow it.
@@ -16,7 +18,8 @@ class TransformerBlock(keras.layers.Layer):
         dropout: rate after the MLP's layers. drop_path: stochastic depth rate of both branches.
         norm_epsilon: of both layer normalisations.
 
-    Call: `(B, T, dim)` -> `(B, T, dim)`.
+    Call: `(B, T, dim)` -> `(B, T, dim)`; with `first`, results of the tokens from that number on alone,
+    which still look at all of them: `(B, T - first, dim)`.
     """
 
     def __init__(
@@ -30,12 +33,12 @@ class TransformerBlock(keras.layers.Layer):
         self.norm_epsilon = norm_epsilon
         init = keras.initializers.GlorotUniform
         shared = {"dtype": self.dtype_policy}
-        self.norm1 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
+        self.norm1 = LayerNormalization(epsilon=norm_epsilon, name="norm1", **shared)
         self.qkv = keras.layers.Dense(3 * dim, kernel_initializer=init(), name="qkv", **shared)
         self.projection = keras.layers.Dense(
             dim, kernel_initializer=init(), name="projection", **shared
         )
-        self.norm2 = keras.layers.LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
+        self.norm2 = LayerNormalization(epsilon=norm_epsilon, name="norm2", **shared)
         self.mlp = MLP(
             hidden_dim=int(dim * mlp_ratio), dropout=dropout, kernel_initializer="glorot_uniform",
             name="mlp", **shared,
@@ -46,21 +49,34 @@ class TransformerBlock(keras.layers.Layer):
         for layer in (self.norm1, self.qkv, self.projection, self.norm2, self.mlp):
             layer.build(input_shape)
 
-    def call(self, x, training=None):
+    def _queries_keys_values(self, x, first):
+        if not first:
+            return ops.split(self.qkv(x), 3, axis=-1)
+        kernel, bias, dim = self.qkv.kernel, self.qkv.bias, self.dim
+        query = ops.matmul(x[:, first:], kernel[:, :dim]) + bias[:dim]
+        return query, *ops.split(ops.matmul(x, kernel[:, dim:]) + bias[dim:], 2, axis=-1)
+
+    def call(self, x, first=0, training=None):
+        return self.recomputed(lambda x: self._run(x, first, training), x, training)
+
+    def _run(self, x, first, training):
+        parts = self._queries_keys_values(self.norm1(x, training=training), first)
         query, key, value = (
             ops.transpose(
-                ops.reshape(part, (-1, x.shape[1], self.num_heads, self.dim // self.num_heads)),
+                ops.reshape(part, (-1, part.shape[1], self.num_heads, self.dim // self.num_heads)),
                 (0, 2, 1, 3),
             )
-            for part in ops.split(self.qkv(self.norm1(x)), 3, axis=-1)
+            for part in parts
         )
+        x = x[:, first:]
         scale = (self.dim // self.num_heads) ** -0.5
         scores = ops.matmul(query * scale, ops.swapaxes(key, -1, -2))
         weights = ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), value.dtype)
         y = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         y = self.projection(ops.reshape(y, (-1, x.shape[1], self.dim)))
         x = x + self.drop_path(y, training=training)
-        return x + self.drop_path(self.mlp(self.norm2(x), training=training), training=training)
+        y = self.mlp(self.norm2(x, training=training), training=training)
+        return x + self.drop_path(y, training=training)
 
     def get_config(self):
         return {

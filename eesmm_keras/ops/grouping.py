@@ -162,7 +162,9 @@ def choose_capacity(piece_sizes, dim):
     if largest == total:
         return total, 1
     best = None
-    for size in sorted({*range(largest, min(total, 6 * largest) + 1, 4), total}):
+    # Steps of 8: GPUs pad the products of other sizes.
+    smallest = -(-largest // 8) * 8
+    for size in sorted({*range(smallest, min(total, 6 * largest) + 1, 8), total}):
         fewest = max(-(-int(sum(sizes)) // size) for sizes in piece_sizes)
         if best and fewest * size * (3 * dim + 2 * size) >= best[0]:
             continue
@@ -180,6 +182,7 @@ def group_tokens(pieces, size, count):
         dict of int32 arrays: `index (count, size)`, the token in each slot (T, one past the last,
         for padding and empty slots); `inverse (T,)`, the slot of each token; `position` and
         `segment (count, size)` as `windows.window_segments` defines them (segment -1: empty slot).
+        In a single group, the tokens stand in their order, padding behind them.
         None if the pieces need more than `count` groups.
     """
     bins, needed = pack(pieces.size.tolist(), size)
@@ -195,6 +198,9 @@ def group_tokens(pieces, size, count):
         position[number, slots] = pieces.position[rows]
         segment[number, slots] = pieces.segment[rows]
         fill[number] = slots.stop
+    if count == 1:
+        order = np.argsort(index[0], kind="stable")
+        index, position, segment = index[:, order], position[:, order], segment[:, order]
     flat = index.reshape(-1)
     inverse = np.zeros(pieces.num_tokens, int)
     held = np.flatnonzero(flat < pieces.num_tokens)

@@ -5,6 +5,7 @@ A partition has three methods, all that window attention needs to know of it:
 S, S)`, the relative position bias plus a large negative number where a token may not look.
 """
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -103,7 +104,8 @@ class GroupPartition:
     """Some tokens of a map, `(B, T, C)`, in groups of a fixed size that hold whole segments.
 
     Attention inside a group is masked to the segments (see `windows.window_segments`), so a visible
-    token sees exactly the visible tokens (and the padding) of its own window.
+    token sees exactly the visible tokens (and the padding) of its own window. In a single group the
+    tokens stand in their own order, and nothing is moved.
 
     Args:
         groups: dict of int tensors as `grouping.group_tokens` gives them:
@@ -113,8 +115,8 @@ class GroupPartition:
 
     def __init__(self, groups, window):
         self.count, self.size = groups["index"].shape
-        self.index = ops.reshape(groups["index"], (-1,))
-        self.inverse = groups["inverse"]
+        self.tokens = groups["inverse"].shape[0]
+        self._into, self._out_of = _moves(ops.reshape(groups["index"], (-1,)), groups["inverse"])
         position, segment = groups["position"], groups["segment"]
         relative = position[:, :, None] - position[:, None, :] + 2 * window * (window - 1)
         same = ops.equal(segment[:, :, None], segment[:, None, :])
@@ -123,14 +125,17 @@ class GroupPartition:
 
     def split(self, x):
         """`(B, T, C)` -> `(B, G, S, C)`; padding of the map and empty slots are zeros."""
-        x = ops.pad(x, ((0, 0), (0, 1), (0, 0)))
-        x = ops.take(x, self.index, axis=1)
+        if self.count == 1:
+            missing = self.size - self.tokens
+            return (ops.pad(x, ((0, 0), (0, missing), (0, 0))) if missing else x)[:, None]
+        x = self._into(x)
         return ops.reshape(x, (-1, self.count, self.size, x.shape[-1]))
 
     def join(self, x):
         """`(B, G, S, C)` -> `(B, T, C)`."""
-        x = ops.reshape(x, (-1, self.count * self.size, x.shape[-1]))
-        return ops.take(x, self.inverse, axis=1)
+        if self.count == 1:
+            return x[:, 0, : self.tokens]
+        return self._out_of(ops.reshape(x, (-1, self.count * self.size, x.shape[-1])))
 
     def bias(self, table):
         """`((2 * window - 1)**2, heads)` -> `(G, heads, S, S)`, in float32."""
@@ -139,3 +144,27 @@ class GroupPartition:
         bias = ops.take(table, self._row, axis=0)
         bias = ops.reshape(bias, (self.count, self.size, self.size, table.shape[1]))
         return ops.transpose(bias, (0, 3, 1, 2))
+
+
+def _moves(index, inverse):
+    """Functions that put tokens `(B, T, C)` into slots `(B, K, C)`, and take them out again.
+
+    Every token has one slot, so each is the other's gradient: a gather, where the gradient of a gather
+    would be a sum at places that may repeat.
+
+    Args:
+        index: `(K,)`, the token of each slot, T for none. inverse: `(T,)`, the slot of each token.
+    """
+
+    def into(x):
+        return ops.take(ops.pad(x, ((0, 0), (0, 1), (0, 0))), index, axis=1)
+
+    def out_of(x):
+        return ops.take(x, inverse, axis=1)
+
+    if keras.backend.backend() == "torch":
+        return into, out_of
+    return (
+        ops.custom_gradient(lambda x: (into(x), out_of)),
+        ops.custom_gradient(lambda x: (out_of(x), into)),
+    )
