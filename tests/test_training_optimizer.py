@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import tiny_backbone, to_numpy
+from conftest import tiny_backbone, tiny_eesmm, to_numpy
 from eesmm_keras.training.optimizer import UNDECAYED_BEFORE, LayerDecayAdamW, layer_decay_scales
 
 
@@ -82,3 +82,34 @@ def test_config_round_trip_and_accumulation():
     accumulating.apply([keras.ops.convert_to_tensor(gradient[0])], [variable])
     # Adam's first step is the learning rate, and 0.05 * 0.1 of the weight decays.
     np.testing.assert_allclose(to_numpy(variable), 1 - 0.1 - 0.005, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's graphs")
+def test_a_step_has_one_condition_however_many_variables():
+    """Under XLA each would stop the host until the device has come to it."""
+    import tensorflow as tf
+
+    model = tiny_eesmm()
+    model.compile(LayerDecayAdamW(1e-3))
+    step = tf.function(lambda images: model.train_step((images,)))
+    graph = step.get_concrete_function(tf.TensorSpec((4, 32, 32, 3), "uint8")).graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    assert sum(node.op in ("If", "StatelessIf", "Case", "StatelessCase") for node in nodes) == 1
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="how JAX compiles it")
+def test_what_variables_read_in_common_tells_apart_what_is_not_finite():
+    import jax
+
+    from eesmm_keras.training.few_kernels import Flags, sum_of_squares
+
+    arrays = [np.full(shape, 2, "float32") for shape in ((), (3,), (2, 5), (200, 128))]
+    assert float(jax.jit(sum_of_squares)(arrays)) == 4 * (1 + 3 + 10 + 200 * 128)
+    for array in arrays[1:]:
+        bad = [a.copy() for a in arrays]
+        bad[[a is array for a in arrays].index(True)][..., -1] = np.nan
+        assert not np.isfinite(jax.jit(sum_of_squares)(bad))
+    for good in (True, False):
+        flags = jax.jit(lambda flag: [Flags(flag, arrays).of(array) for array in arrays])(good)
+        assert [flag.shape for flag in flags] == [(), (3,), (5,), (128,)]
+        assert all(bool((flag == good).all()) for flag in flags)

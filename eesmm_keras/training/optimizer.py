@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+if keras.backend.backend() == "jax":
+    from eesmm_keras.training.few_kernels import Flags, sum_of_squares
+
 # What was left out of weight decay before models told the optimizer themselves. Checkpoints and files
 # of that time say nothing of it; what goes on from them does so as it began, class token decayed.
 UNDECAYED_BEFORE = ("relative_position_table", "mask_token")
@@ -37,7 +40,14 @@ def all_finite(gradients):
         if context is not None and context.num_replicas_in_sync > 1:
             total = context.all_reduce(tf.distribute.ReduceOp.SUM, total)
         return tf.math.is_finite(total)
-    return ops.isfinite(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients))
+    return ops.isfinite(sum_of_squares(gradients))
+
+
+def _replicas():
+    """How many devices of TensorFlow share this step."""
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def layer_decay_scales(backbone, layer_decay):
@@ -136,33 +146,47 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
 
     def _backend_update_step(self, gradients, variables, learning_rate):
         learning_rate = learning_rate * self.rate_factor
-        if keras.backend.backend() != "torch":
+        backend = keras.backend.backend()
+        if backend == "torch":
+            if self._good:
+                self._update_together(gradients, variables, learning_rate)
+        elif backend == "jax":
+            good = Flags(self._good, variables)
+            for gradient, variable in zip(gradients, variables, strict=True):
+                self._update_where_good(gradient, variable, learning_rate, good.of(variable))
+        elif _replicas() > 1:
+            # Each variable's update runs once for every device: `update_step`.
             super()._backend_update_step(gradients, variables, learning_rate)
-        elif self._good:
-            self._update_together(gradients, variables, learning_rate)
+        else:
+            self._update_if_good(gradients, variables, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
+        self._update_if_good([gradient], [variable], learning_rate)
+
+    def _update_if_good(self, gradients, variables, learning_rate):
+        """One condition for all variables: under XLA each would be a wait for the device."""
+        import tensorflow as tf
+
+        def update():
+            for gradient, variable in zip(gradients, variables, strict=True):
+                self._update_at_once(gradient, variable, learning_rate)
+
+        tf.cond(self._good, update, lambda: None)
+
+    def _rate_and_decay(self, variable, learning_rate):
+        """A variable's own learning rate, and the share of it that decays in this step."""
         index = self._get_variable_index(variable)
         learning_rate = ops.cast(learning_rate, variable.dtype) * self._scales[index]
-        decay = self.weight_decay * learning_rate if self._decayed[index] else 0.0
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            tf.cond(
-                self._good,
-                lambda: self._update_at_once(gradient, variable, learning_rate, decay),
-                lambda: None,
-            )
-        else:
-            self._update_where_good(gradient, variable, learning_rate, decay)
+        return learning_rate, self.weight_decay * learning_rate if self._decayed[index] else 0.0
 
     def _beta_powers(self, dtype):
         step = ops.cast(self.iterations + 1, dtype)
         return (ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2))
 
-    def _update_where_good(self, gradient, variable, learning_rate, decay):
+    def _update_where_good(self, gradient, variable, learning_rate, good):
         """Plain-op Adam that the compiler can fuse."""
         index = self._get_variable_index(variable)
+        learning_rate, decay = self._rate_and_decay(variable, learning_rate)
         first, second = self._momentums[index], self._velocities[index]
         beta_1_power, beta_2_power = self._beta_powers(variable.dtype)
         rate = learning_rate * ops.sqrt(1 - beta_2_power) / (1 - beta_1_power)
@@ -172,12 +196,13 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         step = rate * new_first / (ops.sqrt(new_second) + self.epsilon)
         new = variable * (1 - decay) - step
         for target, value in ((variable, new), (first, new_first), (second, new_second)):
-            self.assign(target, ops.where(self._good, value, ops.convert_to_tensor(target)))
+            self.assign(target, ops.where(good, value, ops.convert_to_tensor(target)))
 
-    def _update_at_once(self, gradient, variable, learning_rate, decay):
+    def _update_at_once(self, gradient, variable, learning_rate):
         """Adam by TensorFlow's own kernel: one pass over memory instead of a dozen."""
         import tensorflow as tf
 
+        learning_rate, decay = self._rate_and_decay(variable, learning_rate)
         if self._decayed[self._get_variable_index(variable)] and self.weight_decay:
             self.assign_sub(variable, variable * decay)
 
