@@ -161,6 +161,9 @@ class PretrainSettings(Schedule):
     automatic: bool = setting(
         False, "Whether encoder, rate, epochs and so on were chosen for the data; a run's record."
     )
+    remat: bool = setting(
+        False, "Less memory, more time: compute each block again on the way back.", option=""
+    )
     pictures_every: Count = setting(10, "Epochs between two pictures.")
     probe_data: Path | None = setting(
         None, "Labelled images: the accuracy of frozen features while training.", option="DATA"
