@@ -1,6 +1,11 @@
 import keras
 from keras import ops
 
+from eesmm_keras.gpus import leave_gpus_to_backend
+
+# For those who feed a model from data sets of their own.
+leave_gpus_to_backend()
+
 
 class GuardedModel(keras.Model):
     """A model around an encoder, `self.backbone`, that is saved and loaded with it.

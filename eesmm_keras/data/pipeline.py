@@ -8,10 +8,8 @@ Images smaller than `image_size` are enlarged. An image that turns out not to de
 the next one of the source that does, and recorded in `source.bad`.
 """
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,6 +19,7 @@ from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.order import batch_members, image_at
 from eesmm_keras.data.views import CentralView, RandomView, still_view
+from eesmm_keras.gpus import leave_gpus_to_backend
 
 __all__ = [
     "Augmentation",
@@ -35,10 +34,7 @@ __all__ = [
 _ENDLESS = 2**40
 _ROWS_PER_CALL = 8
 
-if keras.config.backend() != "tensorflow":
-    # TensorFlow only feeds JAX or torch here, and would otherwise claim the GPU's whole memory.
-    with contextlib.suppress(RuntimeError):  # raised where TensorFlow's devices are in use already
-        tf.config.set_visible_devices([], "GPU")
+leave_gpus_to_backend()
 
 
 def pretrain_dataset(

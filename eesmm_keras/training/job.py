@@ -83,7 +83,7 @@ class Job:
         """Lines for the screen, before the first step."""
         line = self.plan.in_words(self.settings.batch_size)
         origin = self.origin and self.origin.summary()
-        return [text for text in (line, origin) if text]
+        return [text for text in (self.devices.note, line, origin) if text]
 
 
 def launch(job_class, settings, say, finish=lambda job, model: None):

@@ -40,6 +40,7 @@ class Devices:
         shard: (index, count): which part of each batch this host reads.
         out: the run's folder, which all hosts read. own_out: where this host writes: if it is not the
             chief, a temporary folder. Both are None until `use_devices` tells.
+        note: a line for the screen, or empty.
     """
 
     def __init__(self, replicas=1, cluster=None):
@@ -48,6 +49,7 @@ class Devices:
         self.is_chief = cluster is None or cluster.is_chief
         self.shard = (cluster.index, cluster.hosts) if cluster else (0, 1)
         self.out = self.own_out = None
+        self.note = ""
 
     def scope(self):
         """Context in which the model is built and compiled."""

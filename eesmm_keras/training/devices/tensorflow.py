@@ -1,5 +1,6 @@
 """Devices and hosts under TensorFlow: `tf.distribute`."""
 
+import contextlib
 import functools
 
 import keras
@@ -45,15 +46,14 @@ def start(kind, count, cluster, stack):
     Raises:
         UserError: they are not there, or not together.
     """
+    gpus = tf.config.list_physical_devices("GPU")
     if kind == "gpu":
-        gpus = tf.config.list_physical_devices("GPU")
         check_visible(count, len(gpus))
     elif kind == "cpu":
         _logical_cpus(count)
+    if kind != "cpu":
+        _take_gpus(gpus[:count])
     if cluster:
-        # It takes all GPUs that this process sees.
-        if kind == "gpu":
-            tf.config.set_visible_devices(gpus[:count], "GPU")
         if kind == "cpu" and count > 1:
             raise UserError(
                 f"--devices cpu:{count}: TensorFlow uses one CPU device a host. Take cpu:1, or "
@@ -64,7 +64,22 @@ def start(kind, count, cluster, stack):
     if (count or 1) == 1:
         return Devices()
     names = [f"{kind.upper()}:{i}" for i in range(count)]
-    return TensorFlowDevices(tf.distribute.MirroredStrategy(names))
+    devices = TensorFlowDevices(tf.distribute.MirroredStrategy(names))
+    if kind == "gpu":
+        devices.note = (
+            "TensorFlow does not compile the step of several GPUs; KERAS_BACKEND=jax does, which "
+            "should be faster (docs/scaling.md)."
+        )
+    return devices
+
+
+def _take_gpus(gpus):
+    """See no other GPUs than these, and take of their memory what is needed."""
+    # TensorFlow has started: it has what it has, and the strategy names the devices.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _logical_cpus(count):
