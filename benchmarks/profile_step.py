@@ -27,7 +27,7 @@ PARTS = (
 )
 
 
-def trace(step):
+def trace(step, wait):
     """Seconds of each operation of one step, by `graph/name:Kind`."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -35,6 +35,7 @@ def trace(step):
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         step()
+        wait()
         tf.profiler.experimental.stop()
         space = xplane_pb2.XSpace()
         [file] = glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)
@@ -66,7 +67,7 @@ def main():
     from eesmm_keras.studies.benchmark.worker import ours
 
     size = preset_arguments(args.backbone)[1]["image_shape"][0]
-    step, _ = ours(
+    step, wait, _ = ours(
         {
             "method": args.method, "arguments": {}, "backbone": args.backbone, "jit": False,
             "batch": args.batch_size, "image_size": size, "precision": "float32",
@@ -74,8 +75,9 @@ def main():
     )  # fmt: skip
     step()
     step()
+    wait()
     parts = collections.Counter()
-    for name, seconds in trace(step).items():
+    for name, seconds in trace(step, wait).items():
         parts[part_of(name)] += seconds
     total = sum(parts.values())
     for part, seconds in parts.most_common():

@@ -1,5 +1,8 @@
 """A peer: SimMIM on transformers' Swin in PyTorch, the way a PyTorch user would train it.
 
+Fused AdamW, autocast in half precision (with loss scaling in float16), torch.compile with `jit`, and
+`scaled_dot_product_attention` where transformers has it for Swin. Images and masks are on the device.
+
 eesmm benchmark --peer benchmarks/simmim_pytorch.py
 """
 
@@ -19,7 +22,6 @@ def make_step(spec, images):
         spec: dict with `encoder` (arguments of the Swin), `image_size`, `precision` and `jit`.
         images: uint8 `(B, H, W, 3)`.
     """
-    import numpy as np
     import torch
     from transformers import SwinConfig, SwinForMaskedImageModeling
 
@@ -36,29 +38,36 @@ def make_step(spec, images):
             image_size=size, patch_size=patch, embed_dim=preset["embed_dim"],
             depths=list(preset["depths"]), num_heads=list(preset["num_heads"]),
             window_size=preset["window_size"], encoder_stride=stride,
+            attn_implementation=_attention(SwinForMaskedImageModeling),
         )
     ).to(device)  # fmt: skip
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, weight_decay=0.05, fused=True)
     forward = torch.compile(model) if spec["jit"] else model
-    images = torch.from_numpy(images)
+    images = torch.from_numpy(images).to(device)
     mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (_MEAN, _STD))
     units, repeat = (size // stride) ** 2, stride // patch
     hidden = math.ceil(0.6 * units - 1e-9)  # 0.6 * 5 may be a hair above 3
-    rng = np.random.default_rng(0)
     dtype = _DTYPES[spec["precision"]]
+    scaler = torch.amp.GradScaler(device, enabled=dtype == "float16")
     autocast = torch.autocast(device, getattr(torch, dtype or "float32"), enabled=bool(dtype))
 
     def step():
-        pixels = images.to(device).permute(0, 3, 1, 2).float().div(255).sub(mean).div(std)
-        order = np.argsort(rng.random((len(images), units)), axis=1)
-        mask = torch.from_numpy(order < hidden).view(-1, size // stride, size // stride).to(device)
+        pixels = images.permute(0, 3, 1, 2).float().div(255).sub(mean).div(std)
+        order = torch.rand((len(images), units), device=device).argsort(dim=1)
+        mask = (order < hidden).view(-1, size // stride, size // stride)
         mask = mask.repeat_interleave(repeat, 1).repeat_interleave(repeat, 2).flatten(1)
         with autocast:
             loss = forward(pixel_values=pixels, bool_masked_pos=mask).loss
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
 
+    step.wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     return step
+
+
+def _attention(model):
+    """The fastest attention that transformers has for a model."""
+    return "sdpa" if getattr(model, "_supports_sdpa", False) else "eager"

@@ -50,6 +50,11 @@ from eesmm_keras.cli._types import PATH
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
 )
 @click.option(
+    "--assume-device",
+    metavar="h100|h200",
+    help="Also what these steps would do on this GPU, by compiling them for it (extra gpu-audit).",
+)
+@click.option(
     "--out",
     type=PATH,
     default="runs/benchmark",
@@ -64,6 +69,7 @@ def command(batch_size, **options):  # fmt: skip
     eesmm benchmark                                       Swin-T, TensorFlow
     eesmm benchmark --backbone swin_base --batch-size 16 --methods eesmm,simmim --jit off
     eesmm benchmark --backends tensorflow,jax,torch --methods eesmm,simmim
+    eesmm benchmark --precision mixed_bfloat16 --batch-size 256 --assume-device h100
 
     Each case is a process of its own and takes turns with the first dense one, two seconds or one step
     each.

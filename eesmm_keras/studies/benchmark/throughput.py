@@ -16,6 +16,8 @@ from eesmm_keras.child_process import Child
 from eesmm_keras.errors import UserError
 from eesmm_keras.studies.benchmark.cases import METHODS, PEER, make_cases
 from eesmm_keras.studies.benchmark.table import COLUMNS, as_table, rows
+from eesmm_keras.studies.roofline.accelerators import accelerator
+from eesmm_keras.studies.roofline.audit import assumed
 
 _WORKER = "eesmm_keras.studies.benchmark.worker"
 # Share of the machine's memory that must stay free; a case that takes more is stopped.
@@ -55,7 +57,10 @@ def measure(cases, settings, repeats, say=print):
 
 def _start(case, settings):
     spec = {**settings, "method": case.method, "arguments": case.arguments, "jit": case.jit}
-    environment = {} if case.name == PEER else {"KERAS_BACKEND": case.framework}
+    # The anchor lives beside every other case: none may take a whole GPU.
+    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    if case.name != PEER:
+        environment["KERAS_BACKEND"] = case.framework
     case.child = Child(_WORKER, spec, environment, keep_free=_FREE)
     return case.child.ask()
 
@@ -80,17 +85,20 @@ def _take_turns(case, anchor, settings, repeats, say):
 
 def benchmark(
     out, backbone="swin_tiny", batch=32, repeats=5, methods=METHODS, backends=("tensorflow",),
-    jit="both", peer=None, image_size=None, precision="float32", say=print,
+    jit="both", peer=None, image_size=None, precision="float32", assume_device=None, say=print,
 ):  # fmt: skip
     """Measure, write `OUT/results.csv` and `OUT/results.md`, and return the rows.
 
     Args: see `make_cases` and `measure`.
+        assume_device: name of an accelerator: what the same steps would do on it, compiled for it.
 
     Raises:
         UserError: unknown names, missing packages, or a folder that cannot be written.
     """
     _, arguments = preset_arguments(backbone)
     cases = make_cases(methods, backends, jit, peer)
+    if assume_device:
+        accelerator(assume_device)
     settings = {
         "backbone": backbone,
         "encoder": arguments,
@@ -114,6 +122,12 @@ def benchmark(
         writer.writerows(table)
     title = f"{backbone}, {settings['image_size']} pixels, batch {batch}, {precision}, "
     text = f"{title}medians of {repeats} pairs of turns\n\n{as_table(table)}\n"
+    if assume_device:
+        text += (
+            f"\nAssumed, not run: {assume_device}, by a roofline of what XLA compiles for it\n\n"
+        )
+        same = {"backbone": backbone, "batch": batch, "precision": precision}
+        text += assumed(methods, device=assume_device, image_size=image_size, **same) + "\n"
     (out / "results.md").write_text(text)
     say(f"\n{text}")
     return table

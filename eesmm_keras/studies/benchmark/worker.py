@@ -1,10 +1,12 @@
 """One case of the benchmark, alone in a process: builds it, then takes a turn when it is asked to.
 
-A turn is as many steps as fill `TURN` seconds, at least one.
+A turn is as many steps as fill `TURN` seconds, at least one. The data lie on the device before it
+begins, and it ends when the device has done all steps.
 """
 
 import resource
 import runpy
+import sys
 import time
 
 from eesmm_keras.child_process import serve
@@ -23,11 +25,12 @@ def make_images(spec):
 
 
 def ours(spec):
-    """One optimisation step of a method of this package: `(step, MACs per image)`."""
+    """Optimisation steps of a method of this package: `(step, wait, MACs per image)`."""
     import keras
 
     from eesmm_keras import methods
     from eesmm_keras.backbones import from_preset
+    from eesmm_keras.studies.benchmark.steps import make_step
     from eesmm_keras.training.optimizer import LayerDecayAdamW
 
     keras.config.set_dtype_policy(spec["precision"])
@@ -38,8 +41,7 @@ def ours(spec):
     optimizer = LayerDecayAdamW(1e-4)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, jit_compile=spec["jit"])
-    images = make_images(spec)
-    return lambda: model.train_on_batch(images), model.macs()
+    return *make_step(model, make_images(spec)), model.macs()
 
 
 def theirs(spec):
@@ -47,28 +49,56 @@ def theirs(spec):
 
     `spec` holds the encoder's arguments (`encoder`), `image_size`, `batch`, `precision` and `jit`
     (whether the step is to be compiled); `images` are uint8 `(batch, image_size, image_size, 3)`.
-    It returns a function without arguments that does one full step of SimMIM.
+    It returns a function without arguments that does one full step of SimMIM, and may have an
+    attribute `wait`, a function that returns when the device is done.
     """
-    return runpy.run_path(spec["peer"])["make_step"](spec, make_images(spec))
+    step = runpy.run_path(spec["peer"])["make_step"](spec, make_images(spec))
+    return step, getattr(step, "wait", lambda: None)
+
+
+def in_turn(step, wait):
+    """Seconds of a step, over as many as fill a turn.
+
+    The host runs ahead of an accelerator: it waits for it after so many steps as take a good part of
+    the turn.
+    """
+    steps, together, begin = 0, 1, time.perf_counter()
+    while steps == 0 or time.perf_counter() - begin < TURN:
+        for _ in range(together):
+            step()
+        wait()
+        steps += together
+        if time.perf_counter() - begin < TURN / 8:
+            together *= 2
+    return (time.perf_counter() - begin) / steps
+
+
+def held(peer):
+    """Megabytes at the peak: of the accelerator, or of this process where there is none."""
+    of_device = None
+    if peer:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            of_device = torch.cuda.max_memory_allocated()
+    else:
+        from eesmm_keras.studies.benchmark.steps import peak_memory
+
+        of_device = peak_memory()
+    if of_device is not None:
+        return of_device / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def turns(spec):
     """What a case took: first its first call, then turn by turn."""
-    if spec["method"] == PEER:
-        step, macs = theirs(spec), None
-    else:
-        step, macs = ours(spec)
+    peer = spec["method"] == PEER
+    step, wait, macs = (*theirs(spec), None) if peer else ours(spec)
     begin = time.perf_counter()
     step()
+    wait()
     yield {"first_call_s": time.perf_counter() - begin, "macs": macs}
     while True:
-        steps, begin = 0, time.perf_counter()
-        while steps == 0 or time.perf_counter() - begin < TURN:
-            step()
-            steps += 1
-        seconds = (time.perf_counter() - begin) / steps
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        yield {"seconds": seconds, "peak_mb": peak}
+        yield {"seconds": in_turn(step, wait), "peak_mb": held(peer)}
 
 
 if __name__ == "__main__":
