@@ -76,6 +76,15 @@ class GuardedModel(keras.Model):
         place = [variable is counter for variable in variables].index(True)
         return {**logs, "skipped": ops.cast(values[place], "float32")}, state
 
+    def stateless_call(self, trainable_variables, *args, **kwargs):
+        # Keras 3.15 takes JAX's gradient through this call. In half precision it casts every variable.
+        half = self.compute_dtype != self.variable_dtype
+        if half and kwargs.get("training") and keras.backend.backend() == "jax":
+            from eesmm_keras.few_kernels import read_in_common
+
+            trainable_variables = read_in_common(trainable_variables)
+        return super().stateless_call(trainable_variables, *args, **kwargs)
+
     def compute_loss(self, *args, **kwargs):
         return guarded(super().compute_loss(*args, **kwargs))
 

@@ -20,7 +20,7 @@ PACKAGES = {
 # A room may import from the rooms before it; those of one rank do not know each other.
 RANKS = [
     {"_version", "errors", "image_size", "recipes", "whole_files"},
-    {"child_process", "finite", "gpus", "names", "progress", "quiet"},
+    {"child_process", "few_kernels", "finite", "gpus", "names", "progress", "quiet"},
     {"registry", "checks"},
     {"parallel", "guarded_model", "partial_training"},
     {"ops"},

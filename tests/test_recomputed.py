@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
-from eesmm_keras import LayerDecayAdamW
 from eesmm_keras.errors import UserError
 from eesmm_keras.layers.recomputed import Recomputed, recompute_blocks
 
@@ -19,11 +18,11 @@ def test_recomputed_blocks_learn_the_same():
             model.set_weights(start)
             count_runs(model, runs)
         start = model.get_weights()
-        model.compile(LayerDecayAdamW(1e-2))
+        model.compile(keras.optimizers.SGD(0.1))
         model.fit(images, batch_size=4, verbose=0)
         learnt.append([to_numpy(v) for v in model.trainable_variables])
     for mine, theirs in zip(*learnt, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=2e-4)
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
     assert len(runs) >= 2  # traced or run for both passes
 
 

@@ -101,7 +101,7 @@ def test_a_step_has_one_condition_however_many_variables():
 def test_what_variables_read_in_common_tells_apart_what_is_not_finite():
     import jax
 
-    from eesmm_keras.training.few_kernels import Flags, sum_of_squares
+    from eesmm_keras.few_kernels import Flags, sum_of_squares
 
     arrays = [np.full(shape, 2, "float32") for shape in ((), (3,), (2, 5), (200, 128))]
     assert float(jax.jit(sum_of_squares)(arrays)) == 4 * (1 + 3 + 10 + 200 * 128)

@@ -2,6 +2,7 @@ import keras
 
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
+from eesmm_keras.layers.rows import on_rows
 from eesmm_keras.ops.gelu import gelu
 
 
@@ -40,8 +41,9 @@ class MLP(keras.layers.Layer):
         self.contract.build((*input_shape[:-1], self.hidden_dim))
 
     def call(self, x, training=None):
-        x = self.drop(gelu(self.expand(x), training=training), training=training)
-        return self.drop(self.contract(x), training=training)
+        x = gelu(on_rows(self.expand, x, training), training=training)
+        x = self.drop(x, training=training)
+        return self.drop(on_rows(self.contract, x, training), training=training)
 
     def get_config(self):
         return {

@@ -3,6 +3,7 @@ from keras import ops
 
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.layer_normalization import LayerNormalization
+from eesmm_keras.layers.rows import on_rows
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -47,8 +48,8 @@ class PatchMerging(keras.layers.Layer):
         else:
             x = ops.reshape(x, (-1, x.shape[1] // 4, 4 * channels))
         if self.version == 1:
-            return self.reduction(self.norm(x, training=training))
-        return self.norm(self.reduction(x), training=training)
+            return on_rows(self.reduction, self.norm(x, training=training), training)
+        return self.norm(on_rows(self.reduction, x, training), training=training)
 
     def get_config(self):
         return {

@@ -5,6 +5,7 @@ from eesmm_keras.layers.drop_path import DropPath
 from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.mlp import MLP
 from eesmm_keras.layers.recomputed import Recomputed
+from eesmm_keras.layers.rows import on_rows
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -73,7 +74,7 @@ class TransformerBlock(Recomputed, keras.layers.Layer):
         scores = ops.matmul(query * scale, ops.swapaxes(key, -1, -2))
         weights = ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), value.dtype)
         y = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        y = self.projection(ops.reshape(y, (-1, x.shape[1], self.dim)))
+        y = on_rows(self.projection, ops.reshape(y, (-1, x.shape[1], self.dim)), training)
         x = x + self.drop_path(y, training=training)
         y = self.mlp(self.norm2(x, training=training), training=training)
         return x + self.drop_path(y, training=training)

@@ -5,6 +5,7 @@ from keras import ops
 
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
+from eesmm_keras.layers.rows import on_rows
 from eesmm_keras.ops.windows import log_spaced_offsets
 
 
@@ -73,7 +74,7 @@ class WindowAttention(keras.layers.Layer):
 
     def call(self, x, partition, training=None):
         """`x`: tokens as `partition` takes them; returns the same shape."""
-        x = self.qkv(partition.split(x))
+        x = on_rows(self.qkv, partition.split(x), training)
         if self.version == 2 and self.qkv_bias:
             biases = self.query_bias, ops.zeros((self.dim,)), self.value_bias
             x = x + ops.concatenate([ops.cast(bias, x.dtype) for bias in biases])
@@ -92,7 +93,7 @@ class WindowAttention(keras.layers.Layer):
         weights = self.attention_drop(weights, training=training)
         x = ops.transpose(ops.matmul(weights, value), (0, 1, 3, 2, 4))
         x = partition.join(ops.reshape(x, (-1, sets, size, self.dim)))
-        return self.drop(self.projection(x), training=training)
+        return self.drop(on_rows(self.projection, x, training), training=training)
 
     def _scaled(self, query, key):
         """Queries and keys whose products are the scores."""

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 if keras.backend.backend() == "jax":
-    from eesmm_keras.training.few_kernels import Flags, sum_of_squares
+    from eesmm_keras.few_kernels import Flags, sum_of_squares
 
 # What was left out of weight decay before models told the optimizer themselves. Checkpoints and files
 # of that time say nothing of it; what goes on from them does so as it began, class token decayed.

@@ -7,7 +7,7 @@ from collections import defaultdict
 _PARTS = (
     ("optimizer", r"adam|optimizer"),
     ("finite check", r"^(?!.*jvp).*(square|reduce_sum|is_finite|concatenate|reduce_and)$"),
-    ("GELU", r"gelu|/expand/(erf|erfc|mul|add_any|add|exp|convert_element_type)$|/custom_vjp"),
+    ("GELU", r"gelu|/mlp/\w+$|/expand/(erf|erfc|mul|add_any|add|exp)$"),
     ("layer normalisation", r"norm"),
     (
         "dense layers beside their products",

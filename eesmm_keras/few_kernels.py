@@ -1,8 +1,8 @@
 """Many small variables in few kernels, on JAX.
 
-An optimizer step does the same to hundreds of variables, most of them a few hundred numbers long. XLA
-makes a kernel of each, and on a GPU such a kernel takes as long as its launch. What it does merge is
-operations of one shape that read a common array: here they are given one.
+A step does the same to hundreds of variables, most of them a few hundred numbers long: it casts, looks
+at and updates each. XLA makes a kernel of each, and on a GPU such a kernel takes as long as its launch.
+What it does merge is operations of one shape that read a common array: here they are given one.
 """
 
 import jax
@@ -39,6 +39,16 @@ def sum_of_squares(arrays):
         found.append(squares.reshape(-1))
     # Without the barrier XLA takes the sum apart again, into one for each array.
     return jnp.sum(jax.lax.optimization_barrier(jnp.concatenate(found)))
+
+
+def read_in_common(arrays):
+    """The same arrays, read together with a common one: casts of one shape become one kernel."""
+    longest = max((array.shape[-1] for array in arrays if array.ndim), default=1)
+    ones = _common(jnp.float32(1), longest)
+    return [
+        array * ones[: array.shape[-1]].astype(array.dtype) if array.ndim else array
+        for array in arrays
+    ]
 
 
 def _common(value, length):
