@@ -162,9 +162,7 @@ def choose_capacity(piece_sizes, dim):
     if largest == total:
         return total, 1
     best = None
-    # Steps of 8: GPUs pad the products of other sizes.
-    smallest = -(-largest // 8) * 8
-    for size in sorted({*range(smallest, min(total, 6 * largest) + 1, 8), total}):
+    for size in sorted({*range(largest, min(total, 6 * largest) + 1, 4), total}):
         fewest = max(-(-int(sum(sizes)) // size) for sizes in piece_sizes)
         if best and fewest * size * (3 * dim + 2 * size) >= best[0]:
             continue
