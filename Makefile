@@ -4,7 +4,7 @@ VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test lint docs wheel notebook
+.PHONY: demo test test-lowest lint docs wheel notebook
 
 $(VENV)/demo.ok: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,20 @@ test: $(VENV)/test.ok lint
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal || status=1; \
 	done; exit $$status
+
+# With the oldest dependencies: tests of reading, settings, commands and reports, which are cheap.
+LOWEST = data_formats data_decoding data_reading settings cli_lists cli_boundary reports neighbours \
+	evaluation_classifier hog docs list automatic
+
+$(VENV)-lowest/test.ok: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[tiff,dicom,heic]" --constraint constraints-lowest.txt \
+		"pytest>=9,<10" scikit-image
+	touch $@
+
+test-lowest: $(VENV)-lowest/test.ok
+	KERAS_BACKEND=tensorflow $(VENV)-lowest/bin/python -m pytest $(LOWEST:%=tests/test_%.py)
 
 lint: $(VENV)/test.ok
 	$(VENV)/bin/ruff check .
