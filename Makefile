@@ -55,6 +55,7 @@ $(VENV)-docs/docs.ok: pyproject.toml
 # The site, in site/. Docstrings are read from the source: the package is not installed.
 docs: $(VENV)-docs/docs.ok
 	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build
+	! grep -rE '(src|stylesheet" href)="https?:' --include='*.html' site  # nothing from the network
 
 # Wheel and sdist in dist/; the wheel is installed into a fresh environment and asked for help from another folder.
 wheel:
