@@ -23,7 +23,8 @@ def test_recomputed_blocks_learn_the_same():
         learnt.append([to_numpy(v) for v in model.trainable_variables])
     for mine, theirs in zip(*learnt, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
-    assert len(runs) >= 2  # traced or run for both passes
+    # Run or traced for both passes; JAX traces once and computes that twice.
+    assert len(runs) >= (1 if keras.backend.backend() == "jax" else 2)
 
 
 def count_runs(model, runs):
