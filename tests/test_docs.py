@@ -180,6 +180,14 @@ def test_every_page_is_in_the_navigation():
     assert sorted(nav) == sorted(pages)
 
 
+def test_notebooks_hold_the_outputs_of_one_run_in_order():
+    for page in NOTEBOOKS:
+        cells = [c for c in json.loads(page.read_text())["cells"] if c["cell_type"] == "code"]
+        assert [c["execution_count"] for c in cells] == list(range(1, len(cells) + 1))
+        assert not [o for c in cells for o in c["outputs"] if o["output_type"] == "error"]
+        assert page.stat().st_size < 500_000
+
+
 def test_every_public_name_is_in_the_reference():
     text = (ROOT / "docs" / "api.md").read_text()
     shown = set(re.findall(r"^::: [\w.]+\.(\w+)$", text, re.MULTILINE))
