@@ -1,6 +1,7 @@
 """The throughput benchmark: operation counts, cases, ratios, one real run."""
 
 import csv
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -114,3 +115,17 @@ def test_a_real_run_with_a_peer_that_stands_outside_and_fails_once(tmp_path, mon
         assert float(row["images_per_s"]) > 0
         assert float(row["peak_mb"]) > 100
     assert (tmp_path / "results.md").read_text() in lines[-1] + "\n"
+
+
+def test_an_assumed_device_without_its_compiler_is_refused_before_anything_runs(
+    tmp_path, monkeypatch
+):
+    from eesmm_keras.studies.roofline import compiling
+
+    def absent(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(compiling, "importlib", SimpleNamespace(import_module=absent))
+    with pytest.raises(UserError, match=r"pip install 'eesmm-keras\[gpu-audit\]'"):
+        throughput.benchmark(tmp_path / "out", assume_device="h100", say=lambda line: None)
+    assert not (tmp_path / "out").exists()

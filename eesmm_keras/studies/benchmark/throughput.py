@@ -18,6 +18,7 @@ from eesmm_keras.studies.benchmark.cases import METHODS, PEER, make_cases
 from eesmm_keras.studies.benchmark.table import COLUMNS, as_table, rows
 from eesmm_keras.studies.roofline.accelerators import accelerator
 from eesmm_keras.studies.roofline.audit import assumed
+from eesmm_keras.studies.roofline.compiling import check_compiler
 
 _WORKER = "eesmm_keras.studies.benchmark.worker"
 # Share of the machine's memory that must stay free; a case that takes more is stopped.
@@ -99,6 +100,7 @@ def benchmark(
     cases = make_cases(methods, backends, jit, peer)
     if assume_device:
         accelerator(assume_device)
+        check_compiler()
     settings = {
         "backbone": backbone,
         "encoder": arguments,

@@ -17,6 +17,16 @@ _OPTIONS = {
 }
 
 
+def check_compiler():
+    """Raise a UserError where the extra gpu-audit is not installed."""
+    try:
+        importlib.import_module("jax_plugins.xla_cuda12")
+    except ImportError as error:
+        raise UserError(
+            f"Compiling for an absent GPU needs JAX's CUDA compiler: {_NEEDS}"
+        ) from error
+
+
 def topology(accelerator):
     """The device as JAX compiles for it; it cannot run anything.
 
@@ -27,12 +37,7 @@ def topology(accelerator):
 
     if keras.backend.backend() != "jax":
         raise UserError("A step is compiled ahead of time on JAX: set KERAS_BACKEND=jax.")
-    try:
-        importlib.import_module("jax_plugins.xla_cuda12")
-    except ImportError as error:
-        raise UserError(
-            f"Compiling for an absent GPU needs JAX's CUDA compiler: {_NEEDS}"
-        ) from error
+    check_compiler()
     import jax
 
     jax.devices("cpu")  # JAX looks for its plug-ins when it starts
