@@ -1,6 +1,6 @@
 """Tables of docs/evidence.md from the finished cells in docs/evidence/: nothing is run, no data needed.
 
-python benchmarks/study.py                          # every cell
+python benchmarks/study.py                          # every cell, a table per data set
 python benchmarks/study.py --picture docs/evidence/rates.png
 """
 
@@ -31,8 +31,6 @@ def label(settings):
         words.append(f"rate {settings['pretrain']['learning_rate']:g}")
     if settings["pretrain"] and settings["batch_size"] != BATCH:
         words.append(f"batch {settings['batch_size']}")
-    if settings["data"]["classes"] == 10:
-        words.insert(0, "CIFAR-10")
     words.append(_INITIAL[settings["encoder"]["kernel_initializer"]])
     return ", ".join(word for word in words if word)
 
@@ -76,12 +74,18 @@ def main():
     parser.add_argument("--picture", type=Path, help="Write accuracy against compute there.")
     args = parser.parse_args()
     check(args.cells)
-    found = rows(evidence.read_cells(args.cells), args.first)
-    print(table.markdown(found))
-    if args.picture:
-        from eesmm_keras.comparison.picture import draw
+    sets = {}
+    for cell in evidence.read_cells(args.cells):
+        sets.setdefault(cell["settings"]["data"]["class_names_sha256"], []).append(cell)
+    for cells in sorted(sets.values(), key=len, reverse=True):
+        data = cells[0]["settings"]["data"]
+        found = rows(cells, args.first)
+        print(f"{data['classes']} classes, {data['test_images']} test images\n")
+        print(table.markdown(found))
+        if args.picture and len(cells) == max(map(len, sets.values())):
+            from eesmm_keras.comparison.picture import draw
 
-        draw(found, args.picture)
+            draw(found, args.picture)
 
 
 if __name__ == "__main__":
