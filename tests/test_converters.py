@@ -12,6 +12,7 @@ from weights_files import FOREIGN, SHAPE, SWIN, VIT, arrays, error_of, weights_o
 
 from conftest import random_images, to_numpy
 from eesmm_keras import MAE, SimMIM, SwinBackbone, ViTBackbone
+from eesmm_keras.backbones import from_preset
 from eesmm_keras.converters import CONVERTERS
 from eesmm_keras.converters.converter import Converter
 from eesmm_keras.converters.importing import build_encoder, import_weights
@@ -46,12 +47,18 @@ def test_every_converter_says_what_it_is_and_what_it_was_compared_with(name):
 
 
 def test_every_converter_names_all_variables_of_its_encoder():
-    swin, vit = SwinBackbone(**SHAPE), ViTBackbone((32, 32, 3), dim=8, depth=1, num_heads=1)
+    encoders = {
+        "swin": SwinBackbone(**SHAPE),
+        "twins": from_preset("twins_mini_32"),
+        "convit": from_preset("convit_mini_32"),
+        "vit": ViTBackbone((32, 32, 3), dim=8, depth=1, num_heads=1),
+    }
     for name in CONVERTERS.names():
         converter = CONVERTERS.get(name)()
         if not converter.names:
             continue
-        encoder = swin if "swin" in converter.encoder else vit
+        kind = next((kind for kind in encoders if kind in converter.encoder), "vit")
+        encoder = encoders[kind]
         unnamed = [v.path for v in encoder.weights if not converter.theirs(v.path)]
         assert set(unnamed) <= {"class_token/class_token", "positions/table"}, name
 
