@@ -54,11 +54,9 @@ def test_every_converter_names_all_variables_of_its_encoder():
         "vit": ViTBackbone((32, 32, 3), dim=8, depth=1, num_heads=1),
     }
     for name in CONVERTERS.names():
-        converter = CONVERTERS.get(name)()
-        if not converter.names:
+        if not (converter := CONVERTERS.get(name)()).names:
             continue
-        kind = next((kind for kind in encoders if kind in converter.encoder), "vit")
-        encoder = encoders[kind]
+        encoder = encoders[next((kind for kind in encoders if kind in converter.encoder), "vit")]
         unnamed = [v.path for v in encoder.weights if not converter.theirs(v.path)]
         assert set(unnamed) <= {"class_token/class_token", "positions/table"}, name
 
