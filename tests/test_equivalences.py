@@ -142,3 +142,20 @@ def test_subtracting_teaches_what_the_mixed_loss_teaches(weights, loss, power):
         errors = losses.unit_errors(parts["source_predictions"], parts["sources"], loss)
         sources = ops.mean(losses.masked_mean(errors, parts["hidden"]), axis=0)
         close(ops.sum(sources), (constant - 1) * terms["loss_mixed"], 1e-4)
+
+
+def test_pictures_of_mixmim_are_units_of_the_two_images():
+    arguments = {key: value for key, value in SMALL.items() if key != "mask_bank_size"}
+    mixmim = MixMIM(tiny_backbone(), **arguments)
+    pictures = {
+        name: ops.convert_to_numpy(images_to_units(np.asarray(picture, "float32"), 4))
+        for name, picture in mixmim.reconstruct(images()).items()
+    }
+    originals = pictures["originals"]
+    own = np.isclose(pictures["mixed"], originals, atol=1).all(-1)
+    partners = np.isclose(pictures["mixed"], originals[::-1], atol=1).all(-1)
+    # Every unit of a mix is the image's own or its partner's, half of them each.
+    np.testing.assert_array_equal(own, ~partners)
+    assert own.sum() == own.size // 2
+    # What is its own was seen, and stands in the reconstruction as it was.
+    np.testing.assert_allclose(pictures["reconstructions"][own], originals[own], atol=1)
