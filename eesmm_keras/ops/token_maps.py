@@ -12,7 +12,13 @@ from keras import ops
 
 from eesmm_keras.ops.grouping import GroupPlanner, token_coordinates
 from eesmm_keras.ops.partitions import MASKED, GroupPartition, WindowPartition
-from eesmm_keras.ops.patches import images_to_units, nested_order, take_units, units_to_images
+from eesmm_keras.ops.patches import (
+    gather_cells,
+    images_to_units,
+    take_units,
+    units_to_images,
+    units_to_nested_patches,
+)
 
 
 class WholeMap:
@@ -80,8 +86,6 @@ class UnitTokens:
 
     def __init__(self, units, grid, side):
         self.units, self.grid, self.side = units, grid, side
-        rows, cols = nested_order(side)
-        self._nested = rows * side + cols
         # Which visible unit stands at each place; one past the last where it is hidden.
         visible, count = units.shape[-1], grid[0] * grid[1]
         number = ops.arange(visible, dtype="int32") - visible
@@ -91,19 +95,13 @@ class UnitTokens:
         self._unit = ops.sum(place * number[:, None], axis=-2) + visible
 
     def to_map(self, x):
-        channels, cells = x.shape[-1], self.side**2
-        x = ops.reshape(x, (-1, x.shape[1] // cells, cells, channels))
-        x = ops.take(x, np.argsort(self._nested), axis=2)
-        x = ops.reshape(x, (-1, x.shape[1], cells * channels))
+        x = gather_cells(x, self.side)
         x = take_units(ops.pad(x, ((0, 0), (0, 1), (0, 0))), self._unit)
         return units_to_images(x, self.grid, self.side)
 
     def from_map(self, x):
-        channels, cells = x.shape[-1], self.side**2
         x = take_units(images_to_units(x, self.side), self.units)
-        x = ops.reshape(x, (-1, x.shape[1], cells, channels))
-        x = ops.take(x, self._nested, axis=2)
-        return ops.reshape(x, (-1, x.shape[1] * cells, channels))
+        return units_to_nested_patches(x, self.side, patch_size=1)
 
 
 class TokenMapPlanner:
