@@ -118,6 +118,29 @@ def test_images_that_cannot_be_read_are_left_out_and_listed(folder, tmp_path):
     assert len(open_source(tmp_path / "shards")) == 3
 
 
+def test_a_part_is_kept_though_the_data_have_a_note(folder, tmp_path):
+    for part in ("train", "test"):
+        for label in "ab":
+            (tmp_path / "data" / part / label).mkdir(parents=True)
+            for i in range(2):
+                image = (folder / part / label / f"{i}.png").read_bytes()
+                (tmp_path / "data" / part / label / f"{i}.png").write_bytes(image)
+    (tmp_path / "data" / "test" / "a" / "link.png").symlink_to(folder / "train/a/0.png")
+    assert "not followed" in open_source(tmp_path / "data", "test").note
+    index = prepare(tmp_path / "data", tmp_path / "shards", size=30)
+    assert sorted(index["parts"]) == ["test", "train"]
+
+
+def test_masks_are_not_lost_in_silence(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / name / "a.png")
+    (tmp_path / "classes.json").write_text('{"names": ["sky", "road"]}')
+    with pytest.raises(DataError, match="labels that are no class numbers"):
+        prepare(tmp_path, tmp_path / "shards")
+    assert not (tmp_path / "shards").exists()
+
+
 def test_damage_is_found_when_a_picture_is_read(folder, tmp_path):
     out = tmp_path / "shards"
     prepare(folder, out, size=30, raw=True)

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.shards import INDEX, KIND, PARTS, VERSION, read_columns
+from eesmm_keras.data.shards import COLUMNS, INDEX, KIND, VERSION, read_columns
 from eesmm_keras.data.sources import open_source
+from eesmm_keras.data.splits import NO_TEST
 from eesmm_keras.progress import track
 from eesmm_keras.whole_files import write_atomically
 
@@ -46,6 +47,8 @@ def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None
     sources = parts_of(data, **where)
     if not all(source.reading.plain for source in sources.values()):
         raise DataError(f"'{data}' holds native pixels, and prepare writes 8-bit RGB pictures.")
+    if any(source.annotations and source.labels is None for source in sources.values()):
+        raise DataError(f"'{data}' has labels that are no class numbers: prepare would lose them.")
     asked = {
         "images": {part: len(source) for part, source in sources.items()}, "size": size, "raw": raw,
         "quality": None if raw else quality, "per_shard": per_shard, "data": os.path.abspath(str(data)),
@@ -79,20 +82,21 @@ def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None
 def parts_of(data, **where):
     """`{part: ImageSource}` of the parts that the data themselves have, the train part first."""
     found = {"train": open_source(data, None, **where)}
-    for part in PARTS[1:]:
-        try:
-            source = open_source(data, part, **where)
-            # Where there is no val part, it is split off the train part; no test part is the val part.
-            own = not source.note if part == "test" else _is_own(data, found["train"], where)
-        except DataError:
-            continue
-        if own and len(source):
-            found[part] = source
+    train, val, test = (_opened(data, part, where) for part in ("train", "val", "test"))
+    # Where there is no val part, it is split off the train part; no test part is the val part.
+    if val is not None and train is not None and len(train) + len(val) > len(found["train"]):
+        found["val"] = val
+    if test is not None and NO_TEST not in test.note:
+        found["test"] = test
     return found
 
 
-def _is_own(data, whole, where):
-    return len(open_source(data, "train", **where)) == len(whole)
+def _opened(data, part, where):
+    """A part of the data; None where there is none and none can be split off."""
+    try:
+        return open_source(data, part, **where)
+    except DataError:
+        return None
 
 
 def _claim(out, asked):
@@ -153,9 +157,8 @@ def _write(out, name, source, numbers, asked):
             start = position + _BEFORE + content.index(data)
             rows.append((start, len(data), height, width, label, zlib.crc32(data)))
             position += _BEFORE + len(content) + _BEHIND
-    table = np.array(rows, np.int64).reshape(-1, 6)
-    keys = ("offsets", "sizes", "heights", "widths", "labels", "checksums")
-    columns = {key: table[:, k] for k, key in enumerate(keys)}
+    table = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
+    columns = dict(zip(COLUMNS, table.T, strict=True))
     columns.update(
         blob=np.frombuffer(b"".join(names), np.uint8), ends=np.cumsum([len(n) for n in names]),
         length=np.int64(position), bad=np.array(bad, np.str_),

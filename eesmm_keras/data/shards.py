@@ -18,8 +18,8 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.paths import PathList
 
 INDEX, KIND, VERSION = "index.json", "eesmm shards", 1
-PARTS = ("train", "val", "test")
-_COLUMNS = ("offsets", "sizes", "heights", "widths", "labels", "checksums")
+# What is known of every picture beside its name.
+COLUMNS = ("offsets", "sizes", "heights", "widths", "labels", "checksums")
 
 
 def is_prepared(folder):
@@ -72,27 +72,26 @@ class Shards(Sequence):
             _check_length(file, int(columns["length"]))
         counts = [len(columns["offsets"]) for columns in found]
         self._shard = np.repeat(np.arange(len(found)), counts)
-        for key in _COLUMNS:
-            setattr(self, f"_{key}", np.concatenate([columns[key] for columns in found]))
-        self.labels = self._labels
+        self._columns = {key: np.concatenate([one[key] for one in found]) for key in COLUMNS}
+        self.labels = self._columns["labels"]
         names = (name for columns in found for name in _names(columns))
         self.paths = PathList("", names)
 
     def __len__(self):
-        return len(self._offsets)
+        return len(self.labels)
 
     def __getitem__(self, i):
-        size = int(self._sizes[i])
+        here = {key: int(column[i]) for key, column in self._columns.items()}
         try:
             with open(self._files[self._shard[i]], "rb", buffering=0) as file:
-                data = os.pread(file.fileno(), size, int(self._offsets[i]))
+                data = os.pread(file.fileno(), here["sizes"], here["offsets"])
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}") from error
-        if zlib.crc32(data) != int(self._checksums[i]):
+        if zlib.crc32(data) != here["checksums"]:
             raise DataError("is damaged: its checksum is another one than when it was prepared")
         if not self._raw:
             return data
-        return np.frombuffer(data, np.uint8).reshape(int(self._heights[i]), int(self._widths[i]), 3)
+        return np.frombuffer(data, np.uint8).reshape(here["heights"], here["widths"], 3)
 
     def describe(self, i):
         """Name of picture `i` and of its shard."""
@@ -107,7 +106,7 @@ def read_columns(path):
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in (*_COLUMNS, "blob", "ends", "length", "bad")}
+            return {key: file[key] for key in (*COLUMNS, "blob", "ends", "length", "bad")}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error}): prepare the data again.") from error
 

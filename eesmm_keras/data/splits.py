@@ -7,6 +7,8 @@ import numpy as np
 
 from eesmm_keras.data.errors import DataError
 
+# What `choose_part` notes of a "test" that had to be the "val" images.
+NO_TEST = "There are no test images: 'test' is the validation images."
 _PARTS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
@@ -34,7 +36,7 @@ def choose_part(parts, split):
     if split == "val":
         return "train", "val", ""
     part, piece, _ = choose_part(parts, "val")
-    return part, piece, "There are no test images: 'test' is the validation images."
+    return part, piece, NO_TEST
 
 
 def parts_of_files(paths, place, kind):
