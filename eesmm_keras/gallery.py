@@ -37,14 +37,18 @@ def save_gallery(rows, file, framed=False):
     sheet.save(file, "PNG")
 
 
+def as_picture(image):
+    """A picture of Pillow, of one or of pixels 0..255 `(H, W, C)` with any number of channels."""
+    return image if isinstance(image, Image.Image) else Image.fromarray(visible(image))
+
+
 def _tile(image):
     """The image within a grey square; a square with a cross where there is none."""
     tile = Image.new("RGB", (SIDE, SIDE), "#dddddd")
     if image is None:
         ImageDraw.Draw(tile).line((0, 0, SIDE, SIDE), "#999999", 2)
         return tile
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(visible(image))
+    image = as_picture(image)
     scale = SIDE / max(image.size)
     size = tuple(np.maximum(np.rint(np.array(image.size) * scale), 1).astype(int).tolist())
     image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)

@@ -92,6 +92,12 @@ def _count(value, count, outer):
     return count
 
 
+def yaml_names(folder):
+    """Names of the YAML files in a folder of a package (`importlib.resources.files`), sorted."""
+    names = (path.name for path in folder.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
 def check_choice(argument, value, known):
     """Raise a ValueError that lists the known values unless `value` is one of them."""
     if value not in known:

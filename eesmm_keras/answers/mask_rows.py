@@ -6,13 +6,12 @@ from itertools import chain
 import numpy as np
 from PIL import Image
 
-from eesmm_keras.data.channels import visible
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.segmentation.colours import colours, overlay
 from eesmm_keras.evaluation.segmentation.measures import NO_TILES, in_size, masks_of
 from eesmm_keras.finite import check_finite
-from eesmm_keras.gallery import SIDE, save_gallery
+from eesmm_keras.gallery import SIDE, as_picture, save_gallery
 from eesmm_keras.whole_files import write_atomically
 
 # Names in the unfinished folder, and what the finished ones end in.
@@ -98,10 +97,9 @@ class MaskRows:
 
     def _pair(self, source, number, path):
         try:
-            image = source.load(number)
+            image = as_picture(source.load(number))
         except DataError:  # it was there a moment ago
             return [(None, self.work.names[number]), (None, "")]
-        image = Image.fromarray(visible(image)) if isinstance(image, np.ndarray) else image
         table = np.full(2**16, 255, np.uint8)
         table[self.numbers] = np.arange(len(self.numbers))
         with Image.open(path) as file:

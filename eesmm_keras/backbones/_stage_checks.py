@@ -5,6 +5,7 @@ from eesmm_keras.checks import (
     MAX_MLP_RATIO,
     MAX_SIDE,
     MAX_WIDTH,
+    MAX_WINDOW,
     block_parameters,
     check_heads,
     check_list,
@@ -33,6 +34,16 @@ def check_heads_of(depths, num_heads):
             f"num_heads needs one number per stage: {len(depths)} stages in depths={depths}, got "
             f"num_heads={num_heads}."
         )
+
+
+def check_windows(window_size, stages, smallest=1):
+    """One window for all stages, or one per stage; returns them as a tuple."""
+    windows = (window_size,) * stages
+    if isinstance(window_size, list | tuple):
+        windows = check_list("window_size", window_size, stages)
+    for window in windows:
+        check_whole("window_size", window, smallest, MAX_WINDOW)
+    return windows
 
 
 def check_widths(dims, depths, mlp_ratio):

@@ -4,10 +4,8 @@ from eesmm_keras.backbones._stage_checks import check_blocks_of, check_depths, c
 from eesmm_keras.checks import (
     MAX_MLP_RATIO,
     MAX_WIDTH,
-    MAX_WINDOW,
     check_choice,
     check_flag,
-    check_list,
     check_number,
     check_rate,
     check_whole,
@@ -23,17 +21,6 @@ def check_stages(embed_dim, depths, num_heads, patch_size, mlp_ratio):
     dims = [embed_dim << number for number in range(len(depths))]
     check_blocks_of(dims, depths, num_heads, [mlp_ratio] * len(depths))
     return stride
-
-
-def check_windows(window_size, stages):
-    """One window for all stages, or one per stage; returns them as a tuple."""
-    if isinstance(window_size, list | tuple):
-        windows = check_list("window_size", window_size, stages)
-    else:
-        windows = (window_size,) * stages
-    for window in windows:
-        check_whole("window_size", window, 1, MAX_WINDOW)
-    return windows
 
 
 def check_blocks(shift, qkv_bias, positions, dropout, attention_dropout, drop_path):

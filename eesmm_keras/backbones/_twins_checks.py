@@ -5,8 +5,9 @@ from eesmm_keras.backbones._stage_checks import (
     check_depths,
     check_heads_of,
     check_widths,
+    check_windows,
 )
-from eesmm_keras.checks import MAX_WINDOW, check_list, check_whole
+from eesmm_keras.checks import check_list, check_whole
 
 
 def check_stages(dims, depths, num_heads, patch_size, mlp_ratio):
@@ -24,12 +25,9 @@ def check_attention(window_size, reductions, stages):
     Returns:
         A window per stage, each None where there are none.
     """
-    windows = (window_size,) * stages
-    if isinstance(window_size, list | tuple):
-        windows = check_list("window_size", window_size, stages)
+    windows = (None,) * stages
     if window_size is not None:
-        for window in windows:
-            check_whole("window_size", window, 2, MAX_WINDOW)
+        windows = check_windows(window_size, stages, smallest=2)
     for number, reduction in enumerate(check_list("reductions", reductions, stages)):
         side = 1 << (stages - 1 - number)
         check_whole("reductions", reduction, 1, side)

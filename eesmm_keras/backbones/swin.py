@@ -2,7 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from eesmm_keras.backbones._swin_checks import check_blocks, check_stages, check_windows
+from eesmm_keras.backbones._stage_checks import check_windows
+from eesmm_keras.backbones._swin_checks import check_blocks, check_stages
 from eesmm_keras.backbones.backbone import (
     Backbone,
     check_images,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from eesmm_keras.errors import UserError
-from eesmm_keras.names import parse_yaml, unknown_name
+from eesmm_keras.names import parse_yaml, unknown_name, yaml_names
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ class Table:
 
 def table_names():
     """Names of the tables that come with the package."""
-    folder = resources.files("eesmm_keras.reproductions").joinpath("tables")
-    names = (path.name for path in folder.iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    return yaml_names(_folder())
+
+
+def _folder():
+    return resources.files("eesmm_keras.reproductions").joinpath("tables")
 
 
 def read_table(name):
@@ -74,8 +76,7 @@ def read_table(name):
     """
     if name not in table_names():
         raise UserError(unknown_name("table", name, table_names()))
-    folder = resources.files("eesmm_keras.reproductions").joinpath("tables")
-    content = parse_yaml(folder.joinpath(f"{name}.yaml").read_text("utf-8"), f"Table {name}")
+    content = parse_yaml(_folder().joinpath(f"{name}.yaml").read_text("utf-8"), f"Table {name}")
     rows = tuple(
         Row(**{**row, "published": tuple(row["published"])}) for row in content.pop("rows")
     )

@@ -1,10 +1,7 @@
 """`eesmm evaluate`: how good a fine-tuned model is, or the frozen features of an encoder."""
 
 import keras
-import numpy as np
-from PIL import Image
 
-from eesmm_keras.data.channels import visible
 from eesmm_keras.data.labels import CLASSES
 from eesmm_keras.data.sliding import labelled_answers, sliding_of
 from eesmm_keras.data.sources import open_source
@@ -13,7 +10,7 @@ from eesmm_keras.evaluation.findings import Findings
 from eesmm_keras.evaluation.probes import PROBES, make_probe
 from eesmm_keras.evaluation.segmentation.measures import NO_TILES
 from eesmm_keras.finite import check_finite
-from eesmm_keras.gallery import SIDE, save_gallery
+from eesmm_keras.gallery import SIDE, as_picture, save_gallery
 from eesmm_keras.progress import track
 from eesmm_keras.tasks.task import Task
 from eesmm_keras.training.inputs import reading_of
@@ -79,8 +76,7 @@ def save_mistakes(findings, source, file, columns=8, rows=4):
     shown = source.good_indices()
     groups = []
     for place, (k, *lines) in enumerate(findings.mistakes(columns * rows)):
-        image = source.load(int(shown[k]), SIDE)
-        image = Image.fromarray(visible(image)) if isinstance(image, np.ndarray) else image
+        image = as_picture(source.load(int(shown[k]), SIDE))
         groups.append([(image, *lines), *findings.pictures_of(place, image)])
     columns = max(1, columns // max(map(len, groups))) if groups else columns
     rows = [groups[k : k + columns] for k in range(0, len(groups), columns)]

@@ -8,9 +8,9 @@ from eesmm_keras.errors import UserError
 from eesmm_keras.names import shortened
 from eesmm_keras.whole_files import write_atomically
 
-# TensorBoard's events are in every run, see `callbacks.run_callbacks`.
-TRACKERS = ("mlflow", "wandb", "tensorboard")
 _PROJECT = "eesmm"
+# What each needs installed. TensorBoard's events are in every run, see `callbacks.run_callbacks`.
+_MODULES = {"mlflow": ("mlflow", "pandas"), "wandb": ("wandb",)}
 
 
 @contextlib.contextmanager
@@ -53,9 +53,9 @@ def check_tracker(name):
     """Raise a UserError where the library of a tracker is not installed.
 
     Args:
-        name: one of TRACKERS, or None.
+        name: of the setting `track`, or None.
     """
-    for module in {"mlflow": ("mlflow", "pandas"), "wandb": ("wandb",)}.get(name, ()):
+    for module in _MODULES.get(name, ()):
         if importlib.util.find_spec(module) is None:
             raise UserError(
                 f"--track {name} needs {module}, which is not installed: pip install "

@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from eesmm_keras.errors import UserError
-from eesmm_keras.names import parse_yaml, shortened, unknown_name
+from eesmm_keras.names import parse_yaml, shortened, unknown_name, yaml_names
 from eesmm_keras.training.settings.kinds import check_path
 
 _LARGEST = 2**20
@@ -12,11 +12,7 @@ _LARGEST = 2**20
 
 def recipe_names():
     """Names of the recipes that come with the package."""
-    return sorted(
-        path.name.removesuffix(".yaml")
-        for path in resources.files("eesmm_keras.recipes").iterdir()
-        if path.name.endswith(".yaml")
-    )
+    return yaml_names(resources.files("eesmm_keras.recipes"))
 
 
 def read_recipe(name):
