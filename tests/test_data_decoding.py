@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eesmm_keras.data.crops import center_crop, random_resized_crop
 from eesmm_keras.data.decoding import check_file, read_rgb
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.views import CentralView, RandomView
 
 
 def picture(height=24, width=40, seed=0):
@@ -156,7 +156,7 @@ def test_a_truncated_file_is_found_whatever_follows_a_whole_one(form, tmp_path):
 
 def test_random_crop_is_a_function_of_its_generator():
     image = Image.fromarray(picture())
-    crops = [random_resized_crop(image, 16, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    crops = [RandomView(16, flip=False)(image, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert crops[0].shape == (16, 16, 3)
     assert crops[0].dtype == np.uint8
     np.testing.assert_array_equal(crops[0], crops[1])
@@ -186,7 +186,7 @@ def test_a_strip_falls_back_to_the_largest_central_box():
 
 def test_one_pixel_is_enlarged():
     dot = Image.new("RGB", (1, 1), (1, 2, 3))
-    for crop in (random_resized_crop(dot, 8, np.random.default_rng(0)), center_crop(dot, 8)):
+    for crop in (RandomView(8, flip=False)(dot, np.random.default_rng(0)), CentralView(8)(dot)):
         np.testing.assert_array_equal(crop, np.tile(np.uint8([1, 2, 3]), (8, 8, 1)))
 
 
@@ -194,9 +194,9 @@ def test_center_crop_takes_the_middle():
     image = Image.fromarray(picture(64, 128))
     resized = np.asarray(image.resize((64, 32), Image.Resampling.BICUBIC))
     expected = resized[2:30, 18:46]  # 28 = 0.875 * 32 pixels
-    np.testing.assert_allclose(center_crop(image, 28).astype(int), expected, atol=1)
+    np.testing.assert_allclose(CentralView(28)(image).astype(int), expected, atol=1)
 
 
 def test_center_crop_wastes_no_pixels_of_small_pictures():
     image = picture(32, 32)
-    np.testing.assert_array_equal(center_crop(Image.fromarray(image), 32), image)
+    np.testing.assert_array_equal(CentralView(32)(Image.fromarray(image)), image)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eesmm_keras.data.crops import center_crop, random_resized_crop
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import load_arrays, pretrain_dataset
 from eesmm_keras.data.sources import open_source
@@ -23,7 +22,7 @@ def boxes_of(monkeypatch, size, count=300, **options):
         image, "resize", lambda size, how, box: seen.append((box[2] - box[0], box[3] - box[1]))
     )
     for seed in range(count):
-        random_resized_crop(image, size, np.random.default_rng(seed), **options)
+        RandomView(size, flip=False, **options)(image, np.random.default_rng(seed))
     return np.array(seen)
 
 
@@ -55,10 +54,10 @@ def test_no_box_of_the_smallest_picture_that_is_decoded_is_smaller_than_the_crop
 
 def test_the_centre_fills_one_side_and_keeps_the_form():
     # 160 x 90 covers 60 x 60 / 0.875 = 68.6 x 68.6 by its height; 2:1 fills the width.
-    wide = center_crop(NOISE, (30, 60), crop_fraction=1.0)
+    wide = CentralView((30, 60), crop_fraction=1.0)(NOISE)
     expected = np.asarray(NOISE.resize((60, 30), Image.Resampling.BICUBIC, box=(0, 5, 160, 85)))
     np.testing.assert_array_equal(wide, expected)
-    tall = center_crop(NOISE, (60, 30), crop_fraction=1.0)
+    tall = CentralView((60, 30), crop_fraction=1.0)(NOISE)
     box = (57.5, 0, 102.5, 90)
     np.testing.assert_array_equal(
         tall, np.asarray(NOISE.resize((30, 60), Image.Resampling.BICUBIC, box=box))

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from eesmm_keras.data.crops import center_crop, random_resized_crop
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.order import batch_members
 from eesmm_keras.data.reading import Reading
+from eesmm_keras.data.views import CentralView, RandomView
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import split_arguments
 from eesmm_keras.ops.grouping import (
@@ -127,9 +127,9 @@ def test_crops_have_their_size_and_hold_nothing_but_the_picture(width, height, s
     columns = np.broadcast_to(np.arange(width, dtype="uint8")[None, :, None], (height, width, 3))
     picture = Image.fromarray(np.ascontiguousarray(columns))
     for crop in (
-        random_resized_crop(picture, size, np.random.default_rng(seed), (low, 1.0)),
-        center_crop(picture, size),
-        center_crop(picture, size, 1.0),
+        RandomView(size, (low, 1.0), flip=False)(picture, np.random.default_rng(seed)),
+        CentralView(size)(picture),
+        CentralView(size, 1.0)(picture),
     ):
         assert crop.shape == (*size, 3)
         assert crop.max() <= width - 1

@@ -5,70 +5,29 @@ import math
 import numpy as np
 from PIL import Image
 
-from eesmm_keras.data.channels import resize_channels, size_of
+from eesmm_keras.data.channels import resize_channels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.image_size import both_sides
 
 
-def random_resized_crop(image, size, rng, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
-    """Crop a random box and resize it, torchvision's algorithm (Inception's crop).
-
-    Ten tries to fit a box of random area and aspect ratio; then the largest central box whose
-    aspect ratio is allowed. A box smaller than the output is enlarged.
-
-    Args:
-        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
-        size: int, the side of the output in pixels, or `(H, W)`.
-        rng: `numpy.random.Generator`.
-        scale: (low, high), the box's share of the picture's area, each in (0, 1].
-        ratio: (low, high), how much wider the box is than the output, for one height: its width /
-            height, where the output is square. Drawn evenly on a log scale.
-
-    Returns:
-        array `(H, W, C)` of the same kind.
-    """
-    box = random_box(size_of(image), size, rng, scale, ratio)
-    return resize_box(image, size, box, RANDOM_CROP_FILTER)
-
-
 def smallest_side(size, scale, ratio):
-    """Least side of a picture of which no box of `random_resized_crop` is smaller than the crop.
+    """Least side of a picture of which no box of `random_box` is smaller than the crop.
 
     A picture may be decoded at a fraction of its size down to this without any loss, see `read_rgb`.
 
     Args:
-        size, scale, ratio: see `random_resized_crop`.
+        size, scale, ratio: see `random_box`.
     """
     height, width = both_sides(size)
     return math.ceil(math.sqrt(height * width) / math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1])))
 
 
-def center_crop(image, size, crop_fraction=0.875):
-    """Cut the centre for evaluation and resize it.
-
-    The same picture as resizing it just to cover `size / crop_fraction` and cutting the central `size`
-    pixels, in one resampling. A picture that is no larger than `size` along the side that it fills
-    keeps its whole centre (it has no pixels to spare) and is enlarged.
-
-    Args:
-        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
-        size: int, the side of the output in pixels, or `(H, W)`.
-        crop_fraction: the crop's share of the side that it fills, in (0, 1].
-
-    Returns:
-        array `(H, W, C)` of the same kind.
-    """
-    return resize_box(
-        image, size, central_box(size_of(image), size, crop_fraction), STILL_CROP_FILTER
-    )
-
-
-# Bilinear (antialiased) is torchvision's default. Bicubic takes 1.7 times as long.
+# Bilinear (antialiased) is torchvision's default, and takes less time than bicubic.
 RANDOM_CROP_FILTER, STILL_CROP_FILTER = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 
 
 def check_crop(scale, ratio):
-    """Raise DataError where `scale` and `ratio` are no ranges for `random_resized_crop`."""
+    """Raise DataError where `scale` and `ratio` are no ranges for `random_box`."""
     if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
         raise DataError(f"crop_scale must be (low, high) with 0 < low <= high <= 1, got {scale}.")
     if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
@@ -76,7 +35,18 @@ def check_crop(scale, ratio):
 
 
 def random_box(picture, size, rng, scale, ratio):
-    """The box of `random_resized_crop` in a picture of `(width, height)` pixels.
+    """A box of random area and aspect ratio: torchvision's random resized crop (Inception's crop).
+
+    Ten tries to fit one; then the largest central box whose aspect ratio is allowed. A box smaller than
+    the output will be enlarged.
+
+    Args:
+        picture: `(width, height)` in pixels.
+        size: int, the side of the output in pixels, or `(H, W)`.
+        rng: `numpy.random.Generator`.
+        scale: (low, high), the box's share of the picture's area, each in (0, 1].
+        ratio: (low, high), how much wider the box is than the output, for one height: its width /
+            height, where the output is square. Drawn evenly on a log scale.
 
     Returns:
         `(left, top, right, bottom)`.
@@ -102,7 +72,19 @@ def random_box(picture, size, rng, scale, ratio):
 
 
 def central_box(picture, size, crop_fraction):
-    """The box of `center_crop` in a picture of `(width, height)` pixels, see `random_box`."""
+    """The centre for evaluation.
+
+    The same picture as resizing it just to cover `size / crop_fraction` and cutting the central `size`
+    pixels, in one resampling. A picture that is no larger than `size` along the side that it fills
+    keeps its whole centre (it has no pixels to spare) and is enlarged.
+
+    Args:
+        picture, size: see `random_box`.
+        crop_fraction: the crop's share of the side that it fills, in (0, 1].
+
+    Returns:
+        `(left, top, right, bottom)`.
+    """
     (width, height), (rows, columns) = picture, both_sides(size)
     # The largest box of the output's form.
     wide, high = min(width, height * columns / rows), min(height, width * rows / columns)
@@ -113,7 +95,15 @@ def central_box(picture, size, crop_fraction):
 
 
 def resize_box(image, size, box, resampling):
-    """A box of a picture as an array `(H, W, C)`; arguments as in `random_resized_crop`."""
+    """A box of a picture, brought to a size.
+
+    Args:
+        image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
+        size: see `random_box`. box: `(left, top, right, bottom)` in pixels. resampling: Pillow's.
+
+    Returns:
+        array `(H, W, C)` of the same kind.
+    """
     height, width = both_sides(size)
     if isinstance(image, np.ndarray):
         return resize_channels(image, (width, height), box, resampling)

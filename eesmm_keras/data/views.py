@@ -74,7 +74,7 @@ class RandomView(View):
     """A random crop, mirrored half of the time.
 
     Args:
-        size: see `View`. scale, ratio: see `crops.random_resized_crop`. flip: bool.
+        size: see `View`. scale, ratio: see `crops.random_box`. flip: bool.
 
     Raises:
         DataError: `size` is no size, or `scale` or `ratio` no range.
@@ -102,10 +102,10 @@ def mirrored(view):
 
 
 class CentralView(View):
-    """The centre, see `crops.center_crop`.
+    """The centre, see `crops.central_box`.
 
     Args:
-        size: see `View`. crop_fraction: see `crops.center_crop`.
+        size: see `View`. crop_fraction: see `crops.central_box`.
     """
 
     def __init__(self, size, crop_fraction=0.875):

@@ -28,7 +28,10 @@ def commands(name, data, out, images=1_281_167, teraflops=100.0):
     """
     table = read_table(name)
     yield f"# {table.title}. Published: {table.setup}."
-    yield f"# Hours are derived: {images:,} images per epoch, {teraflops:g} TFLOP/s per GPU; docs/reproduce.md."
+    yield (
+        f"# Hours are derived: {images:,} images per epoch, {teraflops:g} TFLOP/s per GPU; "
+        "docs/reproduce.md."
+    )
     for recipe, finetune in dict.fromkeys((row.recipe, row.finetune) for row in table.rows):
         if recipe is None:
             continue

@@ -19,7 +19,7 @@ def decode_speed(source, image_size, crop_scale=(0.2, 1.0), crop_ratio=(3 / 4, 4
 
     Args:
         source: `ImageSource`. image_size: side of the crops in pixels, or `(H, W)`.
-        crop_scale, crop_ratio: see `crops.random_resized_crop`.
+        crop_scale, crop_ratio: see `crops.random_box`.
 
     Returns:
         float, images per second of this thread's processor time; 0.0 if nothing can be decoded.
