@@ -2,9 +2,9 @@
 
 python benchmarks/large_image.py [--side 20000] [--tile 256]
 
-A TIFF of `side` x `side` RGB pixels in tiles of 512, compressed, half noise and half plain, is asked
-about tile by tile with a small classifier of random weights. Printed are the bytes of its pixels and the
-peak of the process.
+A TIFF of `side` x `side` RGB pixels in tiles of 512, compressed, half noise and half plain, is
+asked about tile by tile with a small classifier of random weights. Printed are the bytes of its
+pixels and the peak of the process.
 """
 
 import argparse
