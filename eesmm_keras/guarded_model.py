@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from eesmm_keras.device_waits import where
 from eesmm_keras.gpus import leave_gpus_to_backend
 
 # For those who feed a model from data sets of their own.
@@ -117,16 +118,17 @@ class GuardedModel(keras.Model):
 
 def guarded(loss):
     """The same loss; where it is not finite, so are all its gradients."""
-    return loss * ops.where(ops.isfinite(ops.stop_gradient(loss)), 1.0, float("nan"))
+    return loss * where(ops.isfinite(ops.stop_gradient(loss)), 1.0, float("nan"))
 
 
 class FiniteMean(keras.metrics.Mean):
     """Mean of the values that are finite, scalars."""
 
     def update_state(self, values, sample_weight=None):
-        weight = 1.0 if sample_weight is None else ops.cast(sample_weight, self.dtype)
+        weight = 1 if sample_weight is None else sample_weight
+        weight = float(weight) if isinstance(weight, int) else ops.cast(weight, self.dtype)
         finite = ops.isfinite(values)
-        super().update_state(ops.where(finite, values, 0.0), ops.where(finite, weight, 0.0))
+        super().update_state(where(finite, values, 0.0), where(finite, weight, 0.0))
 
 
 class GuardedLoss(FiniteMean):

@@ -20,7 +20,8 @@ PACKAGES = {
 # A room may import from the rooms before it; those of one rank do not know each other.
 RANKS = [
     {"_version", "errors", "image_size", "recipes", "whole_files"},
-    {"child_process", "few_kernels", "finite", "gpus", "names", "progress", "quiet"},
+    {"child_process", "few_kernels", "finite", "gpus", "names", "progress", "quiet"}
+    | {"device_waits", "fused_adam"},
     {"registry", "checks"},
     {"parallel", "guarded_model", "partial_training"},
     {"ops"},

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from eesmm_keras.checks import check_transformer
+from eesmm_keras.device_waits import constant
 from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.masking.mask import units_in_order
 from eesmm_keras.layers.transformer_block import TransformerBlock
@@ -87,7 +88,7 @@ class TransformerDecoder(keras.layers.Layer):
         missing = count - (latent.shape[1] - prefix)
         token = ops.cast(self.mask_token, x.dtype)
         token = ops.broadcast_to(token, (ops.shape(x)[0], missing, self.dim))
-        positions = ops.take(ops.convert_to_tensor(self.positions), order, axis=0)
+        positions = ops.take(constant(self.positions), order, axis=0)
         positions = ops.cast(positions, x.dtype)
         if prefix:
             rank = len(positions.shape)

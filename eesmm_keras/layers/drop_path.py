@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.parallel import draw_rows
 
 
@@ -20,7 +21,7 @@ class DropPath(keras.layers.Layer):
         self.rate = rate
         self.seed = seed
         if rate > 0:
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            self.seed_generator = SeedGenerator(seed)
         self.built = True
 
     def call(self, x, training=None):

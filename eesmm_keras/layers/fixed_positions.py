@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from eesmm_keras.device_waits import constant
 from eesmm_keras.ops.positions import sincos_positions
 
 
@@ -20,7 +21,7 @@ class FixedPositions(keras.layers.Layer):
         self.table = sincos_positions(self.grid, dim)
 
     def call(self, x, places=None):
-        table = ops.convert_to_tensor(self.table)
+        table = constant(self.table)
         if places is not None:
             table = ops.take(table, places, axis=0)
         return x + ops.cast(table, x.dtype)

@@ -4,6 +4,7 @@ from keras import ops
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
+from eesmm_keras.ops.attention import attention
 from eesmm_keras.ops.patches import gather_cells
 
 
@@ -61,12 +62,9 @@ class SubsampledAttention(keras.layers.Layer):
         key, value = ops.split(self.key_value(cells), 2, axis=-1)
         query, key, value = (self._heads(part) for part in (self.query(x), key, value))
         scale = (self.dim // self.num_heads) ** -0.5
-        scores = ops.cast(ops.matmul(query * scale, ops.swapaxes(key, -1, -2)), "float32")
-        if hidden_keys is not None:
-            scores = scores + hidden_keys
-        weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-        weights = self.attention_drop(weights, training=training)
-        x = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        drop = self.attention_drop.of_weights(training)
+        x = attention(query * scale, key, value, hidden_keys, drop)
+        x = ops.transpose(x, (0, 2, 1, 3))
         return self.drop(self.projection(ops.reshape(x, shape)), training=training)
 
     def _heads(self, x):

@@ -6,6 +6,7 @@ from eesmm_keras.layers.layer_normalization import LayerNormalization
 from eesmm_keras.layers.mlp import MLP
 from eesmm_keras.layers.recomputed import Recomputed
 from eesmm_keras.layers.rows import on_rows
+from eesmm_keras.ops.attention import attention
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -71,9 +72,7 @@ class TransformerBlock(Recomputed, keras.layers.Layer):
         )
         x = x[:, first:]
         scale = (self.dim // self.num_heads) ** -0.5
-        scores = ops.matmul(query * scale, ops.swapaxes(key, -1, -2))
-        weights = ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), value.dtype)
-        y = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        y = ops.transpose(attention(query * scale, key, value), (0, 2, 1, 3))
         y = on_rows(self.projection, ops.reshape(y, (-1, x.shape[1], self.dim)), training)
         x = x + self.drop_path(y, training=training)
         y = self.mlp(self.norm2(x, training=training), training=training)

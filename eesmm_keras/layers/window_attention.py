@@ -6,6 +6,7 @@ from keras import ops
 from eesmm_keras.layers._initial import dense_kernel
 from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.layers.rows import on_rows
+from eesmm_keras.ops.attention import attention
 from eesmm_keras.ops.windows import log_spaced_offsets
 
 
@@ -87,11 +88,9 @@ class WindowAttention(keras.layers.Layer):
             for part in ops.split(x, 3, axis=-1)
         )
         query, key = self._scaled(query, key)
-        scores = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), "float32")
-        scores = scores + partition.bias(self._table())
-        weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-        weights = self.attention_drop(weights, training=training)
-        x = ops.transpose(ops.matmul(weights, value), (0, 1, 3, 2, 4))
+        drop = self.attention_drop.of_weights(training)
+        x = attention(query, key, value, partition.bias(self._table()), drop)
+        x = ops.transpose(x, (0, 1, 3, 2, 4))
         x = partition.join(ops.reshape(x, (-1, sets, size, self.dim)))
         return self.drop(on_rows(self.projection, x, training), training=training)
 

@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 from keras import ops
 
+from eesmm_keras.device_waits import constant
 from eesmm_keras.ops.mixing import along_axis, mix
 
 # Added to a unit's variance before its square root, as in the public MAE code.
@@ -111,9 +112,9 @@ def best_assignment(prediction, sources, hidden, kind="mse"):
     orders = np.array(list(permutations(range(n))))  # orders[p, k]: prediction for source k
     pairs = np.zeros((len(orders), n, n), "float32")
     pairs[np.arange(len(orders))[:, None], orders, np.arange(n)] = 1.0
-    pairs = ops.convert_to_tensor(pairs.reshape(len(orders), n * n).T)
+    pairs = constant(pairs.reshape(len(orders), n * n).T)
     total = ops.matmul(ops.reshape(cost, (-1, n * n)), pairs)
-    orders = ops.convert_to_tensor(orders.astype("int32"))
+    orders = constant(orders.astype("int32"))
     order = ops.take(orders, ops.argmin(total, axis=1), axis=0)
     return ops.take_along_axis(prediction, order[:, :, None, None], axis=1)
 

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.checks import check_list, check_number
+from eesmm_keras.device_waits import constant, where
 from eesmm_keras.parallel import device_parts, draw_rows
 
 
@@ -78,14 +79,14 @@ def leave_some_unmixed(sources, share, seeds):
     chances = draw_rows(
         lambda rows: random.uniform((rows, 1, 1, 1, 1), seed=seeds), ops.shape(sources)[0]
     )
-    return ops.where(chances < share, sources[:, :1], sources)
+    return where(chances < share, sources[:, :1], sources)
 
 
 def along_axis(weights, rank, axis=1):
     """Fixed weights as a float32 tensor that broadcasts along one axis of a rank-`rank` tensor."""
     shape = [1] * rank
     shape[axis] = len(weights)
-    return ops.convert_to_tensor(np.reshape(weights, shape).astype("float32"))
+    return constant(np.reshape(weights, shape).astype("float32"))
 
 
 def affine_views(images, angle, scale, shift):
@@ -162,7 +163,7 @@ def partners(x, kind):
     if kind == "pair":
         rows = ops.shape(x)[0]
         partner = ops.bitwise_xor(ops.arange(rows, dtype="int32"), 1)
-        return ops.take(x, ops.where(partner < rows, partner, 0), axis=0)
+        return ops.take(x, where(partner < rows, partner, 0), axis=0)
     count = device_parts(x.shape[0]) if x.shape[0] else 1
     grouped = ops.reshape(x, (count, -1, *x.shape[1:]))
     turned = ops.flip(grouped, axis=1) if kind == "reversed" else ops.roll(grouped, -1, axis=1)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.device_waits import constant, where
 from eesmm_keras.ops import windows
 from eesmm_keras.ops.shifts import shift_map
 
@@ -75,10 +76,10 @@ class WindowPartition:
     def bias(self, table):
         """`((2 * window - 1)**2, heads)` -> `(windows or 1, heads, S, S)`, in float32."""
         size = self.window * self.window
-        bias = ops.take(table, self._relative.reshape(-1), axis=0)
+        bias = ops.take(table, constant(self._relative.reshape(-1)), axis=0)
         bias = ops.transpose(ops.reshape(bias, (1, size, size, -1)), (0, 3, 1, 2))
         bias = ops.cast(bias, "float32")
-        return bias if self._mask is None else bias + ops.convert_to_tensor(self._mask)
+        return bias if self._mask is None else bias + constant(self._mask)
 
 
 class SidesPartition(WindowPartition):
@@ -121,7 +122,7 @@ class GroupPartition:
         relative = position[:, :, None] - position[:, None, :] + 2 * window * (window - 1)
         same = ops.equal(segment[:, :, None], segment[:, None, :])
         # One row behind the table stands for "may not look".
-        self._row = ops.reshape(ops.where(same, relative, (2 * window - 1) ** 2), (-1,))
+        self._row = ops.reshape(where(same, relative, (2 * window - 1) ** 2), (-1,))
 
     def split(self, x):
         """`(B, T, C)` -> `(B, G, S, C)`; padding of the map and empty slots are zeros."""
@@ -140,7 +141,7 @@ class GroupPartition:
     def bias(self, table):
         """`((2 * window - 1)**2, heads)` -> `(G, heads, S, S)`, in float32."""
         table = ops.cast(table, "float32")
-        table = ops.concatenate([table, ops.full((1, table.shape[1]), MASKED, "float32")], axis=0)
+        table = ops.pad(table, ((0, 1), (0, 0)), constant_values=MASKED)
         bias = ops.take(table, self._row, axis=0)
         bias = ops.reshape(bias, (self.count, self.size, self.size, table.shape[1]))
         return ops.transpose(bias, (0, 3, 1, 2))

@@ -7,6 +7,8 @@ a unit, patches stand in nested 2x2 (Morton) order, so that merging 2x2 patches 
 import numpy as np
 from keras import ops
 
+from eesmm_keras.device_waits import constant
+
 
 def patchify(images, patch_size):
     """Cut images into square patches.
@@ -80,7 +82,7 @@ def units_to_nested_patches(units, unit_size, patch_size):
     x = ops.reshape(units, (-1, side, patch_size, side, patch_size, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     x = ops.reshape(x, (-1, count, side * side, patch_size * patch_size * channels))
-    x = ops.take(x, rows * side + cols, axis=2)
+    x = ops.take(x, constant(rows * side + cols), axis=2)
     return ops.reshape(x, (-1, count * side * side, patch_size * patch_size * channels))
 
 

@@ -1,8 +1,12 @@
 import keras
 from keras import ops
 
+from eesmm_keras.device_waits import where
+
 if keras.backend.backend() == "jax":
     from eesmm_keras.few_kernels import Flags, sum_of_squares
+elif keras.backend.backend() == "torch":
+    from eesmm_keras import fused_adam
 
 # What was left out of weight decay before models told the optimizer themselves. Checkpoints and files
 # of that time say nothing of it; what goes on from them does so as it began, class token decayed.
@@ -27,9 +31,7 @@ def all_finite(gradients):
     """
     gradients = [gradient for gradient in gradients if gradient is not None]
     if keras.backend.backend() == "torch":
-        import torch
-
-        return bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()))
+        return fused_adam.all_finite(gradients)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -136,8 +138,8 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         good = self._good = all_finite(grads)
         if self.gradient_accumulation_steps:
             # The update is that of the sum, which only takes what is finite.
-            self._good = ops.convert_to_tensor(True)
-            grads = [g if g is None else ops.where(good, g, 0) for g in grads]
+            self._good = ops.ones_like(good)
+            grads = [g if g is None else where(good, g, 0) for g in grads]
         super().apply(grads, trainable_variables)
         self.skipped.assign_add(1 - ops.cast(good, "int32"))
 
@@ -148,8 +150,7 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         learning_rate = learning_rate * self.rate_factor
         backend = keras.backend.backend()
         if backend == "torch":
-            if self._good:
-                self._update_together(gradients, variables, learning_rate)
+            self._update_together(gradients, variables, learning_rate)
         elif backend == "jax":
             good = Flags(self._good, variables)
             for gradient, variable in zip(gradients, variables, strict=True):
@@ -225,9 +226,7 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         )
 
     def _update_together(self, gradients, variables, learning_rate):
-        """Adam by PyTorch's multi-tensor kernels: a few calls for all variables of one rate."""
-        import torch
-
+        """Adam by PyTorch's fused kernels: a few calls for all variables of one rate."""
         groups = {}
         for gradient, variable in zip(gradients, variables, strict=True):
             index = self._get_variable_index(variable)
@@ -236,21 +235,14 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
             group = groups.setdefault((self._scales[index], decayed), ([], [], [], []))
             for members, value in zip(group, (gradient, variable.value, *moments), strict=True):
                 members.append(value)
-        beta_1_power, beta_2_power = self._beta_powers("float32")
-        correction = ops.sqrt(1 - beta_2_power) / (1 - beta_1_power)
-        with torch.no_grad():
-            for (scale, decayed), (gradients, values, first, second) in groups.items():
-                rate = learning_rate * scale
-                if decayed:
-                    torch._foreach_mul_(values, 1 - self.weight_decay * rate)
-                torch._foreach_lerp_(first, gradients, 1 - self.beta_1)
-                torch._foreach_mul_(second, self.beta_2)
-                torch._foreach_addcmul_(second, gradients, gradients, 1 - self.beta_2)
-                divisor = torch._foreach_sqrt(second)
-                torch._foreach_add_(divisor, self.epsilon)
-                update = torch._foreach_div(first, divisor)
-                torch._foreach_mul_(update, -rate * correction)
-                torch._foreach_add_(values, update)
+        step = ops.convert_to_tensor(self.iterations) + 1
+        correction = (1 - self.beta_2**step) ** 0.5 / (1 - self.beta_1**step)
+        decay = learning_rate * (self.weight_decay or 0.0)
+        update = fused_adam.FusedAdam(
+            self._good, learning_rate * correction, decay, self.beta_1, self.beta_2, self.epsilon
+        )
+        for (scale, decayed), lists in groups.items():
+            update(*lists, scale, decayed)
 
     def finalize_variable_values(self, var_list):
         """With `use_ema`, put the average into the weights; while `hold_average`, do nothing."""

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.checks import MAX_MASKS, check_whole
+from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.layers.masking.mask import Mask
 from eesmm_keras.layers.masking.masking import Masking
 from eesmm_keras.ops.masking import MaskSampler, unit_order
@@ -40,7 +41,7 @@ class MaskBank(Masking, keras.layers.Layer):
         self._planner = make_planner(
             [unit_order(hidden)[0][: self.num_visible] for views in draws for hidden in views]
         )
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.build()
 
     @classmethod

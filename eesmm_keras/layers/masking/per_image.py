@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.device_waits import constant
 from eesmm_keras.layers.masking.mask import Mask
 from eesmm_keras.layers.masking.masking import Masking
 from eesmm_keras.ops import masking
@@ -47,7 +48,7 @@ class PerImageMasks(Masking):
 
     def _units(self, blocks):
         """Units of each image's blocks: `(B, K)` -> `(B, K * block_size**2)`."""
-        units = ops.take(ops.convert_to_tensor(self.blocks), blocks, axis=0)
+        units = ops.take(constant(self.blocks), blocks, axis=0)
         return ops.reshape(units, (-1, blocks.shape[1] * self.blocks.shape[1]))
 
     def given(self, hidden, batch):
@@ -63,5 +64,7 @@ class PerImageMasks(Masking):
 
 
 def _mask(visible, scored, count):
-    hidden = ops.sum(ops.one_hot(scored, count, dtype="float32"), axis=1)
+    # Not `one_hot`, for which PyTorch looks at the numbers.
+    hidden = ops.any(ops.equal(scored[:, :, None], ops.arange(count)), axis=1)
+    hidden = ops.cast(hidden, "float32")
     return Mask(visible, scored, hidden, {"units": visible})

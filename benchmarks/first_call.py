@@ -1,0 +1,94 @@
+"""The first training step of this checkout against that of another one: tracing and compiling.
+
+    git worktree add ../before c73bc23
+    python benchmarks/first_call.py ../before [--backbones swin_tiny,swin_base] [--turns 5]
+
+Every reading is a process of its own, on an empty compilation cache; both sides take turns, and what
+comes first changes from turn to turn. The ratio of a pair is other / this: above 1, this checkout is
+ready sooner. Medians are printed with the smallest and the largest value.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+def child(spec):
+    """Build and compile the model, and print how long its first step and its second one take, in s."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import numpy as np
+
+    from eesmm_keras import LayerDecayAdamW, methods
+    from eesmm_keras.backbones import from_preset
+
+    backbone = from_preset(spec["backbone"])
+    model = methods.get(spec["method"])(backbone, seed=0)
+    optimizer = LayerDecayAdamW(1e-4)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer)
+    shape = (spec["batch_size"], *backbone.image_shape)
+    images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    for _ in range(2):
+        begin = time.perf_counter()
+        model.train_on_batch(images)
+        print(time.perf_counter() - begin, file=answers, flush=True)
+
+
+def first_call(checkout, spec):
+    """Seconds of the first step beyond those of the second, with the package of `checkout`."""
+    found = subprocess.run(
+        [sys.executable, __file__, "--child", json.dumps(spec)],
+        capture_output=True,
+        text=True,
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if found.returncode:
+        raise SystemExit(
+            f"{spec['backbone']} does not train in {checkout}:\n{found.stderr[-2000:]}"
+        )
+    first, second = map(float, found.stdout.split())
+    return first - second
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("other", nargs="?", help="another checkout of this repository")
+    parser.add_argument("--method", default="eesmm")
+    parser.add_argument("--backbones", default="swin_tiny,swin_base")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(json.loads(options.child))
+        return
+    if not options.other:
+        parser.error("the path of the other checkout is missing")
+    sides = {"this": HERE, "other": Path(options.other).resolve()}
+    print("| encoder | this, s | other, s | other / this, median (smallest to largest) |")
+    print("|---|---|---|---|")
+    for backbone in options.backbones.split(","):
+        spec = {"method": options.method, "backbone": backbone, "batch_size": options.batch_size}
+        seconds = {"this": [], "other": []}
+        for number in range(options.turns):
+            for name in ("this", "other") if number % 2 else ("other", "this"):
+                seconds[name].append(first_call(sides[name], spec))
+        ratios = [b / a for a, b in zip(seconds["this"], seconds["other"], strict=True)]
+        this, other, ratio = (
+            statistics.median(found) for found in (seconds["this"], seconds["other"], ratios)
+        )
+        low, high = min(ratios), max(ratios)
+        print(f"| {backbone} | {this:.1f} | {other:.1f} | {ratio:.2f} ({low:.2f} to {high:.2f}) |")
+
+
+if __name__ == "__main__":
+    main()
