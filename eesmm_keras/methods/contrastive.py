@@ -3,7 +3,6 @@ from keras import ops
 
 from eesmm_keras.checks import MAX_WIDTH, check_flag, check_number, check_whole
 from eesmm_keras.decoders.transformer import TransformerDecoder
-from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.layers.masking.bank import MaskBank
 from eesmm_keras.layers.mlp_projector import MLPProjector
 from eesmm_keras.methods.hidden_pixels import HiddenPixels
@@ -67,7 +66,7 @@ class ContrastiveMIM(HiddenPixels):
         self.projector_dim = check_whole("projector_dim", projector_dim, 1, MAX_WIDTH)
         self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
         self.decoder_num_heads = decoder_num_heads
-        self.crop_seeds = SeedGenerator(self.seed + 1)
+        self.crop_seeds = self.seed_generator(1)
         self.masking = MaskBank.of(
             backbone, mask_ratio, size=mask_bank_size, seed=self.seed, num_views=2
         )

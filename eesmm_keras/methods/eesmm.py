@@ -5,7 +5,6 @@ from eesmm_keras.checks import MAX_MIXED, check_choice, check_flag, check_number
 from eesmm_keras.decoders.decompose_split import SplitSources
 from eesmm_keras.decoders.decompose_subtract import SubtractSources
 from eesmm_keras.decoders.transformer import TransformerDecoder
-from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.layers.masking.bank import MaskBank
 from eesmm_keras.methods.method import BatchRule
 from eesmm_keras.methods.mixed_pixels import MixedPixels
@@ -77,7 +76,7 @@ class EESMM(MixedPixels):
         self.mask_ratio, self.num_views, self.block_size = mask_ratio, num_views, block_size
         self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
         self.decoder_num_heads, self.mask_bank_size = decoder_num_heads, mask_bank_size
-        self.view_seeds = SeedGenerator(self.seed + 1)
+        self.view_seeds = self.seed_generator(1)
         self.mixer = ImageMixer(self.mix_weights, mixing, unmixed_share, self.view_seeds)
         self.masking = MaskBank.of(
             backbone, mask_ratio, size=mask_bank_size, seed=self.seed, num_views=num_views,

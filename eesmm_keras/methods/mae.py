@@ -2,7 +2,6 @@ import keras
 
 from eesmm_keras.checks import check_choice
 from eesmm_keras.decoders.transformer import TransformerDecoder
-from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.layers.masking.bank import MaskBank
 from eesmm_keras.layers.masking.per_image import PerImageMasks
 from eesmm_keras.methods.hidden_pixels import HiddenPixels
@@ -55,7 +54,7 @@ class MAE(HiddenPixels):
         self.mask_sharing, self.mask_bank_size = mask_sharing, mask_bank_size
         sampling = {"num_views": num_views, "block_size": block_size}
         if mask_sharing == "image":
-            self.mask_seeds = SeedGenerator(self.seed + 1)
+            self.mask_seeds = self.seed_generator(1)
             self.masking = PerImageMasks(
                 grid=backbone.grid, mask_ratio=mask_ratio, seeds=self.mask_seeds, **sampling
             )

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.checks import check_whole
+from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.errors import UserError
 from eesmm_keras.guarded_model import FiniteMean, GuardedModel, guarded
 from eesmm_keras.methods._inputs import images_only, training_images
@@ -66,6 +67,10 @@ class MaskedImageModel(GuardedModel):
         drawn = np.random.randint(2**31) if seed is None else seed
         self.seed = check_whole("seed", drawn, 0, 2**32 - 1)
         self.loss_trackers = {name: FiniteMean(name=name) for name in loss_names}
+
+    def seed_generator(self, number=0):
+        """Random numbers of this method, other ones for each `number`: a `keras.random.SeedGenerator`."""
+        return SeedGenerator(self.seed + number)
 
     @property
     def derived_variables(self):

@@ -3,7 +3,6 @@ from keras import ops
 
 from eesmm_keras.checks import check_choice, check_flag, check_sides
 from eesmm_keras.decoders.transformer import TransformerDecoder
-from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.layers.masking.per_batch import BatchMask
 from eesmm_keras.methods.method import BatchRule, MaskedImageModel
 from eesmm_keras.ops import losses
@@ -48,7 +47,7 @@ class MixMIM(MaskedImageModel):
         self.mask_ratio, self.norm_pixels = mask_ratio, check_flag("norm_pixels", norm_pixels)
         self.decoder_dim, self.decoder_depth = decoder_dim, decoder_depth
         self.decoder_num_heads, self.target = decoder_num_heads, PixelTarget(norm_pixels)
-        self.mask_seeds = SeedGenerator(self.seed)
+        self.mask_seeds = self.seed_generator()
         self.masking = BatchMask(
             num_units=backbone.grid[0] * backbone.grid[1], mask_ratio=mask_ratio,
             seeds=self.mask_seeds, rounding="down",

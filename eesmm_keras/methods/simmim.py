@@ -1,7 +1,6 @@
 import keras
 from keras import ops
 
-from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.layers.masking.per_image import PerImageMasks
 from eesmm_keras.methods.hidden_pixels import HiddenPixels
 from eesmm_keras.ops import masking
@@ -38,7 +37,7 @@ class SimMIM(HiddenPixels):
         if block_size is None:
             block_size = masking.default_block_size(backbone.grid, backbone.stride)
         self.mask_ratio, self.block_size = mask_ratio, block_size
-        self.mask_seeds = SeedGenerator(self.seed)
+        self.mask_seeds = self.seed_generator()
         self.masking = PerImageMasks(
             grid=backbone.grid, mask_ratio=mask_ratio, seeds=self.mask_seeds, block_size=block_size
         )
