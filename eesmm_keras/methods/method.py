@@ -69,7 +69,7 @@ class MaskedImageModel(GuardedModel):
         self.loss_trackers = {name: FiniteMean(name=name) for name in loss_names}
 
     def seed_generator(self, number=0):
-        """Random numbers of this method, other ones for each `number`: a `keras.random.SeedGenerator`."""
+        """A `keras.random.SeedGenerator` that follows from `seed`, another one for each `number`."""
         return SeedGenerator(self.seed + number)
 
     @property
