@@ -1,10 +1,10 @@
-# Two commands on a fresh machine: `make demo` runs the main job, `make test` the tests.
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` the tests; `make test-all` all of them.
 PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test test-lowest lint docs wheel notebook
+.PHONY: demo test test-all test-lowest lint docs wheel notebook
 
 $(VENV)/demo.ok: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,11 +21,13 @@ $(VENV)/test.ok: pyproject.toml
 demo: $(VENV)/demo.ok
 	$(VENV)/bin/eesmm demo --out $(DEMO_OUT)
 
-# All backends run even if one fails; the exit status is then that of a failure.
-test: $(VENV)/test.ok lint
+# All backends run even if one fails; the exit status is then that of a failure. `make test` leaves out what is
+# marked slow (tests/slow_tests.py), `make test-all` nothing.
+test: CHOSEN = -m "not slow"
+test test-all: $(VENV)/test.ok lint
 	@status=0; for backend in $(BACKENDS); do \
 		echo "== $$backend"; \
-		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal || status=1; \
+		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(CHOSEN) || status=1; \
 	done; exit $$status
 
 # With the oldest dependencies: tests of reading, settings, commands and reports, which are cheap.

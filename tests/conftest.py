@@ -1,8 +1,14 @@
+import gc
 import os
 import runpy
 import tempfile
 from pathlib import Path
 
+# Of workers that share the cores: threads of PyTorch that wait for a core take three times as long.
+os.environ.setdefault(
+    "OMP_NUM_THREADS",
+    str((os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1),
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiling takes most of the time of small tests on JAX, and optimising most of that.
 os.environ.setdefault(
@@ -15,6 +21,7 @@ import numpy as np
 import pytest
 
 from eesmm_keras import EESMM, SwinBackbone
+from slow_tests import is_slow
 
 # In this process and in those that tests start, see there.
 _site = Path(__file__).parent / "site"
@@ -112,6 +119,26 @@ _elsewhere = {
     "jax": _BACKEND_FREE + _ONLY_TENSORFLOW + _NOT_ON_JAX,
 }
 collect_ignore = [f"test_{name}.py" for name in _elsewhere[keras.backend.backend()]]
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if is_slow(item.nodeid, keras.backend.backend()):
+            item.add_marker("slow")
+
+
+def pytest_collection_finish():
+    """What was imported lives to the end: not to be looked through thousands of times."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_sessionfinish():
+    """pytest looks for garbage as it ends, and xdist sends a SIGINT to who takes longer than 5 s."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

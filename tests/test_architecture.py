@@ -10,6 +10,7 @@ import pytest
 
 import eesmm_keras
 from eesmm_keras import methods
+from slow_tests import SLOW
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {
@@ -223,3 +224,10 @@ def test_an_installed_package_has_every_folder():
         if file.parts[0] in PACKAGES
     }
     assert sorted(listed) == sorted(there)
+
+
+def test_tests_that_are_left_out_are_there():
+    for entry in SLOW:
+        module, _, name = entry.test.partition("::")
+        text = (ROOT / "tests" / f"test_{module}.py").read_text()
+        assert f"def test_{name}(" in text, entry.test

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import random_images, tiny_eesmm, to_numpy
+from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
 
 CHILD = """
 import json, sys
@@ -29,7 +29,7 @@ def test_another_backend_loads_and_computes_the_same(tmp_path, monkeypatch):
     here = keras.backend.backend()
     other = {"tensorflow": "jax", "jax": "torch", "torch": "tensorflow"}[here]
     pytest.importorskip(other)
-    model = tiny_eesmm(decomposition="split")
+    model = tiny_eesmm(tiny_backbone(depths=(2, 1)), decomposition="split")
     model.compile("adamw")
     images, hidden = random_images(4), model.sample_hidden(0)
     model.fit(images, batch_size=4, verbose=0)

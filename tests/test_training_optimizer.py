@@ -89,7 +89,7 @@ def test_a_step_has_one_condition_however_many_variables():
     """Under XLA each would stop the host until the device has come to it."""
     import tensorflow as tf
 
-    model = tiny_eesmm()
+    model = tiny_eesmm(tiny_backbone(depths=(1, 1)))
     model.compile(LayerDecayAdamW(1e-3))
     step = tf.function(lambda images: model.train_step((images,)))
     graph = step.get_concrete_function(tf.TensorSpec((4, 32, 32, 3), "uint8")).graph.as_graph_def()
