@@ -2,6 +2,7 @@
 
 python benchmarks/mutations.py                # all, a table of which test caught each
 python benchmarks/mutations.py --only grouping
+python benchmarks/mutations.py --quick        # by the tests of `make test` alone
 
 A row that says "NOTHING" is a hole in the tests.
 """
@@ -107,7 +108,7 @@ def copy_to(folder):
         (folder / "eesmm_keras" / name).symlink_to(folder / name)
 
 
-def caught_by(folder, mutation):
+def caught_by(folder, mutation, quick=False):
     """Name of the first test that fails, or None."""
     file = folder / mutation.file
     whole = file.read_text()
@@ -117,6 +118,7 @@ def caught_by(folder, mutation):
     tests = [str(folder / "tests" / name) for name in mutation.tests.split()]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     command += ["-k", mutation.only] if mutation.only else []
+    command += ["-m", "not slow"] if quick else []
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=False,
@@ -133,13 +135,17 @@ def caught_by(folder, mutation):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="part of a mutation's name")
+    parser.add_argument("--quick", action="store_true", help="without tests that are marked slow")
     asked = parser.parse_args()
     print("| broken | caught by |\n|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as place:
         copy_to(Path(place))
         for name, mutation in MUTATIONS.items():
             if asked.only in name:
-                print(f"| {name} | {caught_by(Path(place), mutation) or 'NOTHING'} |", flush=True)
+                print(
+                    f"| {name} | {caught_by(Path(place), mutation, asked.quick) or 'NOTHING'} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

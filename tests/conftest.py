@@ -71,6 +71,7 @@ _BACKEND_FREE = (
     "data_statistics",
     "data_tfds",
     "docs",
+    "docs_run",
     "evaluation_classifier",
     "exports_cards",
     "inputs_commands",

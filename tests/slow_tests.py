@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 JAX, TORCH = ("jax",), ("torch",)
-NOT_TENSORFLOW = (*JAX, *TORCH)
+NOT_TENSORFLOW, NOT_TORCH = (*JAX, *TORCH), ("tensorflow", *JAX)
+METHODS = ("contrastive", "dmjd", "eesmm", "greenmim", "mae", "mixmim", "simmim")
 
 
 class Slow(NamedTuple):
@@ -91,6 +92,14 @@ SLOW = [
         "on TensorFlow; the guard on every backend",
         on=NOT_TENSORFLOW,
     ),
+    Slow(
+        "partial_training::a_stopped_run_with_lora_ends_like_an_undisturbed_one",
+        "resume, and what is in a checkpoint of LoRA",
+    ),
+    Slow(
+        "partial_training::a_model_in_memory_with_lora_is_exported_as_it_computes",
+        "the export of a run with LoRA",
+    ),
     # === Several processes ===
     Slow(
         "distribution::two_devices_train_like_one",
@@ -107,13 +116,30 @@ SLOW = [
         "plugins_models::a_method_of_one_file_pretrains_and_reconstructs", "on TensorFlow", on=TORCH
     ),
     Slow("tasks::a_task_of_ones_own_is_tuned_evaluated_and_exported", "the contract of every task"),
-    Slow("tasks::every_task_keeps_its_contract", "on TensorFlow", on=JAX),
+    Slow(
+        "tasks::every_task_keeps_its_contract",
+        "a classifier; a run in segmentation",
+        quick=("image_classifier",),
+    ),
+    Slow("tasks::every_task_keeps_its_contract", "on TensorFlow and torch", on=JAX),
     Slow("data_family::a_source_of_ones_own_feeds_the_commands", "the family's own tests"),
     Slow(
         "evaluation_probes::a_probe_of_ones_own_is_one_file_and_weights_with_nan_are_told",
         "the probes of this package",
     ),
+    Slow(
+        "compare::the_proxy_costs_what_swin_tiny_costs_relative_to_eesmm",
+        "operation counts, in benchmark",
+    ),
+    Slow(
+        "cli::every_command_heeds_the_limit_on_pictures_and_the_way_of_links",
+        "data_index, data_sources",
+    ),
     # === Exports ===
+    Slow(
+        "exports_formats::a_format_of_ones_own_is_written_run_and_proved_by_the_command",
+        "one that writes wrong numbers",
+    ),
     Slow(
         "exports_formats::every_format_keeps_its_contract",
         "the two that need nothing else",
@@ -156,23 +182,21 @@ SLOW = [
     # === Methods and encoders ===
     Slow(
         "methods::every_variable_learns_and_the_loss_falls",
-        "every method in float32 and one in half precision, on TensorFlow and torch",
-        quick=(
-            "contrastive-float32",
-            "dmjd-float32",
-            "eesmm-float32",
-            "greenmim-float32",
-            "mae-float32",
-            "mixmim-float32",
-            "simmim-float32",
-            "eesmm-mixed_float16",
-        ),
+        "three methods in float32 and one in half precision; all in float32 on torch",
+        quick=("eesmm-float32", "mae-float32", "mixmim-float32", "eesmm-mixed_float16"),
+        on=("tensorflow",),
     ),
     Slow(
         "methods::every_variable_learns_and_the_loss_falls",
         "two methods",
         quick=("eesmm-float32", "mae-float32"),
         on=JAX,
+    ),
+    Slow(
+        "methods::every_variable_learns_and_the_loss_falls",
+        "every method in float32",
+        quick=(*(f"{name}-float32" for name in METHODS), "eesmm-mixed_float16"),
+        on=TORCH,
     ),
     Slow(
         "methods::compiled_equals_eager",
@@ -184,21 +208,22 @@ SLOW = [
     Slow("methods::config_and_file_round_trips", "EESMM and MAE", quick=("eesmm", "mae"), on=JAX),
     Slow(
         "methods::runs_on_a_vision_transformer",
-        "EESMM, MAE and SimMIM",
-        quick=("eesmm", "mae", "simmim"),
+        "EESMM and MAE; all on torch",
+        quick=("eesmm", "mae"),
+        on=NOT_TORCH,
     ),
     Slow("methods::other_encoders_fine_tune_and_load", "a ViT", quick=("vit",)),
     Slow(
         "methods::masks_change_from_step_to_step",
-        "EESMM and MixMIM",
+        "EESMM and MixMIM; all on torch",
         quick=("eesmm", "mixmim"),
-        on=JAX,
+        on=NOT_TORCH,
     ),
     Slow("methods::views_are_disjoint_in_every_method", "on TensorFlow", on=JAX),
     Slow("methods::a_torch_loader_of_images_alone", "on torch", on=("tensorflow", "jax")),
-    Slow("eesmm::fit_learns_a_fixed_batch", "one on TensorFlow and torch", quick=("default",)),
-    Slow("eesmm::fit_learns_a_fixed_batch", "in methods", on=JAX),
-    Slow("eesmm::fit_takes_labels_datasets_and_uneven_batches", "on TensorFlow", on=NOT_TENSORFLOW),
+    Slow("eesmm::fit_learns_a_fixed_batch", "on torch, and in methods", on=NOT_TORCH),
+    Slow("eesmm::fit_learns_a_fixed_batch", "one", quick=("default",), on=TORCH),
+    Slow("eesmm::fit_takes_labels_datasets_and_uneven_batches", "on torch", on=NOT_TORCH),
     Slow("eesmm::hidden_pixels_do_not_reach_the_latent", "one mask", quick=("shared",), on=JAX),
     Slow("eesmm::unmixed_samples_are_the_first_image_of_their_mix", "on TensorFlow", on=JAX),
     Slow("eesmm::the_mask_changes_from_step_to_step", "in methods", on=JAX),
@@ -218,12 +243,12 @@ SLOW = [
     ),
     Slow("swin::base_has_the_published_number_of_parameters", "parity with transformers"),
     Slow(
-        "image_classifier::fine_tunes_the_encoder_of_a_pretrained_model",
-        "on TensorFlow",
-        on=NOT_TENSORFLOW,
+        "image_classifier::fine_tunes_the_encoder_of_a_pretrained_model", "a run from a run, in cli"
     ),
     Slow("training_callbacks::learning_rate_warms_up_and_falls", "on TensorFlow", on=JAX),
-    Slow("guard::pretraining_is_guarded_too", "the guard of a classifier", on=NOT_TENSORFLOW),
+    Slow(
+        "guard::pretraining_is_guarded_too", "on torch, and the guard of a classifier", on=NOT_TORCH
+    ),
 ]
 
 
