@@ -1,13 +1,21 @@
 """What a run shows and writes while it trains."""
 
 import io
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 
 from conftest import random_images, tiny_eesmm, to_numpy
 from eesmm_keras.progress import track
-from eesmm_keras.training.callbacks import MetricsFile, Progress, RefreshMasks
+from eesmm_keras.training.callbacks import (
+    Callbacks,
+    MetricsFile,
+    Progress,
+    RefreshMasks,
+    run_callbacks,
+)
+from eesmm_keras.training.guard import LOOK_EVERY, Guard
 from eesmm_keras.training.position import Position
 from eesmm_keras.training.schedules import MAX_WARMUP, make_optimizer
 from eesmm_keras.training.settings import PretrainSettings
@@ -46,6 +54,52 @@ def test_track_passes_batches_on_and_shows_them_to_a_terminal_only():
     for stream, shown in ((io.StringIO(), False), (Terminal(), True)):
         assert list(track(iter(batches), 6, "reading", stream)) == batches
         assert ("reading 2/6" in stream.getvalue()) == shown
+
+
+class Watched:
+    """A number of the logs that counts how often it is read."""
+
+    read = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def __float__(self):
+        Watched.read += 1
+        return float(self.value)
+
+    def __int__(self):
+        return int(float(self))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(float(self), dtype)
+
+
+class Watch(keras.callbacks.Callback):
+    """Puts such numbers in the place of a batch's logs, for the callbacks behind it."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs["skipped"] = 0
+        logs.update({name: Watched(value) for name, value in logs.items()})
+
+
+def test_logs_of_a_batch_are_left_on_the_device(tmp_path):
+    """A GPU stops for every number that is read. The guard reads one a step, some steps together."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    position, looked = Position(steps=2 * LOOK_EVERY), []
+    folder = SimpleNamespace(metrics_path=tmp_path / "m.csv", tensorboard_path=tmp_path / "board")
+    guard = Guard(position, tmp_path, 100, None)
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: looked.append(Watched.read)
+    )
+    plan = SimpleNamespace(batch_size=1, epochs=1)
+    callbacks = [position, Watch(), *run_callbacks(folder, plan, position), guard, note]
+    callbacks = Callbacks(callbacks, model, epochs=1, steps=2 * LOOK_EVERY)
+    rows = np.ones((2 * LOOK_EVERY, 2))
+    model.fit(rows, rows[:, :1], batch_size=1, verbose=0, callbacks=callbacks)
+    assert looked == [0] * (LOOK_EVERY - 1) + [LOOK_EVERY] * LOOK_EVERY + [2 * LOOK_EVERY]
+    assert (tmp_path / "m.csv").exists()
 
 
 def test_learning_rate_warms_up_and_falls():

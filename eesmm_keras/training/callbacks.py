@@ -205,8 +205,39 @@ def run_callbacks(folder, plan, position, extra=()):
         Progress(position, plan.batch_size, plan.epochs),
         *extra,
         MetricsFile(folder.metrics_path),
-        keras.callbacks.TensorBoard(folder.tensorboard_path, write_graph=False),
+        EpochBoard(folder.tensorboard_path, write_graph=False),
     ]
+
+
+class EpochBoard(keras.callbacks.TensorBoard):
+    """`keras.callbacks.TensorBoard` that is shown no logs of batches.
+
+    It writes none of them, but Keras 3.15 fetches their numbers from the device for that.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, None)
+
+
+class Callbacks(keras.callbacks.CallbackList):
+    """The callbacks of a `fit`: logs of batches stay on the device until one of them reads some.
+
+    Keras 3.15 fetches all of them after every batch, and a GPU stops for that.
+
+    Args:
+        callbacks: list. model: that is fitted. params: what `fit` gives its callbacks.
+    """
+
+    def __init__(self, callbacks, model, **params):
+        super().__init__(callbacks, add_history=True, model=model, **params)
+
+    def on_train_batch_end(self, batch, logs=None):
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs=logs)
+
+    def on_test_batch_end(self, batch, logs=None):
+        for callback in self.callbacks:
+            callback.on_test_batch_end(batch, logs=logs)
 
 
 class MetricsFile(keras.callbacks.Callback):

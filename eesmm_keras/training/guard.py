@@ -5,6 +5,9 @@ import json
 
 import keras
 
+# Steps whose counters are read together.
+LOOK_EVERY = 16
+
 
 class TooManyBadStepsError(Exception):
     """More steps in a row were skipped than a run puts up with."""
@@ -13,7 +16,8 @@ class TooManyBadStepsError(Exception):
 class Guard(keras.callbacks.Callback):
     """Writes nan_step_N.json for every skipped step, and gives up after too many in a row.
 
-    The counter of a step is read while the next one runs, so that nothing waits for it.
+    The counters of some steps are read together: a GPU stops for that. Meanwhile skipped steps change
+    nothing, so that no harm is done until then.
 
     Args:
         position: `Position`. folder: where the files go. limit: of steps in a row.
@@ -28,35 +32,35 @@ class Guard(keras.callbacks.Callback):
         super().__init__()
         self.position, self.folder, self.limit = position, folder, limit
         self.describe, self.known = describe, 0
-        self._row, self._pending = 0, None
+        self._row, self._pending = 0, []
 
     @property
     def in_bad_row(self):
         return self._row > 0
 
     def on_train_begin(self, logs=None):
-        self._row, self._pending = 0, None
+        self._row, self._pending = 0, []
 
     def on_train_batch_end(self, batch, logs=None):
-        pending, self._pending = self._pending, (self.position.step, (logs or {}).get("skipped"))
-        self._look(pending)
+        self._pending.append((self.position.step, (logs or {}).get("skipped")))
+        if len(self._pending) >= min(self.limit, LOOK_EVERY):
+            self.catch_up()
 
     def on_epoch_end(self, epoch, logs=None):
         self.catch_up()
 
     def catch_up(self):
-        """Look at the step that has just ended too, and wait for it.
+        """Look at all steps that have ended, and wait for them.
 
         Raises:
-            TooManyBadStepsError: it was one too many.
+            TooManyBadStepsError: they were too many.
         """
-        pending, self._pending = self._pending, None
-        self._look(pending)
+        pending, self._pending = self._pending, []
+        for step, count in pending:
+            if count is not None:
+                self._look(step, int(count))
 
-    def _look(self, pending):
-        if pending is None or pending[1] is None:
-            return
-        step, count = pending[0], int(pending[1])
+    def _look(self, step, count):
         self._row = self._row + 1 if count > self.known else 0
         self.known = count
         if self._row:

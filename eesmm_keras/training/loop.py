@@ -8,7 +8,7 @@ import keras
 
 from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.errors import Interrupted, UserError
-from eesmm_keras.training.callbacks import DataWait
+from eesmm_keras.training.callbacks import Callbacks, DataWait
 from eesmm_keras.training.checkpoints import Checkpoints, restore
 from eesmm_keras.training.guard import Guard, TooManyBadStepsError
 from eesmm_keras.training.optimizer import UNDECAYED_BEFORE
@@ -213,7 +213,7 @@ class _Training:
                 epochs=last,
                 steps_per_epoch=count,
                 validation_data=self.validation,
-                callbacks=callbacks,
+                callbacks=Callbacks(callbacks, self.model, epochs=last, steps=count),
                 shuffle=False,
                 verbose=0,
             )
