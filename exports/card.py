@@ -7,6 +7,7 @@ import yaml
 
 from eesmm_keras._version import __version__
 from eesmm_keras.exports.report import reduction_lines
+from eesmm_keras.exports.using import example_for
 
 # Whoever edits a card takes this line out, and the card stays as it is.
 MARK = "<!-- Written by `eesmm export`, which replaces a file that has this line. -->"
@@ -151,7 +152,7 @@ def _outputs(metadata):
         for name, x in metadata["outputs"].items()
     ]
     names = metadata["class_names"]
-    if names and "logits" in metadata["outputs"]:
+    if names and {"logits", "scores"} & metadata["outputs"].keys():
         more = ", ..." if len(names) > _SHOWN else ""
         rows += ["", f"{len(names)} classes: {', '.join(map(str, names[:_SHOWN]))}{more}"]
     return "\n".join(rows)
@@ -182,10 +183,7 @@ def _precision(parity):
 def _use(name, kind, metadata):
     if not kind.example:
         return ""
-    example = kind.example
-    if metadata.get("task") == "segmentation":
-        # The examples end in the name of one class; here every pixel has one.
-        example = re.sub(r"print\(.*\[(.*)\.argmax\(\)\]\)", r"mask = \1[0].argmax(-1)", example)
+    example = example_for(metadata.get("task"), kind.example)
     return f"```python\n{example.replace('PATH', name).strip()}\n```"
 
 

@@ -16,7 +16,10 @@ import tensorflow as tf
 from conftest import random_images, tiny_backbone, tiny_eesmm
 from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone
 from eesmm_keras.methods import dmjd, greenmim, mae, mixmim, simmim
+from eesmm_keras.ops.box_grid import NO_BOX
 from eesmm_keras.ops.mixing import partners
+from eesmm_keras.tasks.box_losses import BoxLoss
+from eesmm_keras.tasks.detection import Detector
 from eesmm_keras.tasks.pixel_losses import PixelCrossentropy
 from eesmm_keras.tasks.segmentation import Segmenter
 from eesmm_keras.training import finetuning, pretraining
@@ -52,10 +55,12 @@ CASES = {
     ),
     "classifier": classifier,
     "segmenter": lambda: Segmenter(backbone(drop_path=0.5), "abc", head_dim=8),
+    "detector": lambda: Detector(backbone(drop_path=0.5), "ab", head_dim=8),
 }
 LOSSES = {
     "classifier": lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
     "segmenter": PixelCrossentropy,
+    "detector": BoxLoss,
 }
 
 
@@ -74,6 +79,10 @@ def train(case, devices):
     images, labels = random_images(16), np.eye(4, dtype="float32")[np.arange(16) % 4]
     if case == "segmenter":  # class 3 is none: pixels that are ignored, more in some images
         labels = np.minimum(images[..., 0] // (1 + np.arange(16)[:, None, None] * 6), 3)
+    if case == "detector":  # one box in some images, two or none in others
+        rows = np.tile(np.array([[0, 2, 3, 20, 30], [1, 8, 8, 16, 14]], "float32"), (16, 1, 1))
+        rows[::3, 1, 0] = rows[5::5, :, 0] = NO_BOX
+        labels = np.asarray(model.targets(tf.constant(rows)))
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, drop_remainder=True)
     losses = []
     note = keras.callbacks.LambdaCallback(

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 # Compiling takes most of the time on JAX, and optimising most of that. The other methods draw their
 # numbers in the same code as these (`python parallel_runs.py replicas` runs all).
 FAST_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-METHODS = ("eesmm", "simmim", "mixmim", "classifier", "segmenter")
+METHODS = ("eesmm", "simmim", "mixmim", "classifier", "segmenter", "detector")
 if BACKEND == "jax":
     METHODS = ("eesmm", "classifier")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from box_data import make_boxes
 from conftest import TINY_SWIN, random_images, to_numpy
 from eesmm_keras import load_model
 from eesmm_keras.backbones import from_preset
@@ -37,6 +38,9 @@ def source_for(task, folder):
     """Test images with labels that a task learns from."""
     if task.label_kind == "masks":
         return open_source(make_masks(folder), labelled="masks")
+    if task.label_kind == "boxes":
+        pytest.importorskip("pycocotools")
+        return open_source(make_boxes(folder), labelled="boxes")
     return open_source("digits", "test")
 
 
@@ -102,7 +106,8 @@ def test_a_task_of_ones_own_is_tuned_evaluated_and_exported(tmp_path, monkeypatc
 
 def test_an_unknown_task_is_told(tmp_path):
     with pytest.raises(
-        UserError, match=r"Unknown task 'clasifier'.*Known: image_classifier, segmentation"
+        UserError,
+        match=r"Unknown task 'clasifier'.*Known: detection, image_classifier, segmentation",
     ):
         eesmm("finetune", "--data", "digits", "--weights", "none", "--out", tmp_path / "run",
               "--task", "clasifier")  # fmt: skip

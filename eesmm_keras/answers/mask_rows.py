@@ -28,7 +28,7 @@ class MaskRows:
     alone.
 
     Args:
-        model: see `models.open_model`, with `class_numbers`.
+        model: see `models.open_model`, a segmenter.
         top: must be 1. work: `Work` that the masks belong to. sliding: must be None.
 
     Attributes: see `predicting.ClassRows`.
@@ -37,7 +37,7 @@ class MaskRows:
         UserError: `top` is not 1, there are tiles, or OUT.masks is there and belongs to nothing.
     """
 
-    whole_images = True
+    several, whole_images = False, True
 
     def __init__(self, model, top, work, sliding=None):
         if top != 1:

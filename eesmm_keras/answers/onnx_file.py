@@ -39,6 +39,7 @@ class OnnxFile:
             self._preprocessing = json.loads(facts["preprocessing"])
             names = json.loads(facts["class_names"])
             self.class_numbers = json.loads(facts.get("class_numbers", "null"))
+            self.task = facts.get("task")
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
                 f"{where} does not say what images it takes. Expected a file of `eesmm export --format "
@@ -52,12 +53,15 @@ class OnnxFile:
         self._dtype = "uint8" if kind == "tensor(uint8)" else "float32"
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.class_names = None
-        if "logits" in self._outputs:
-            count = self._session.get_outputs()[self._outputs.index("logits")].shape[-1]
+        for name in {"logits", "scores"} & set(self._outputs):
+            count = self._session.get_outputs()[self._outputs.index(name)].shape[-1]
             self.class_names = tuple(names or map(str, range(count)))
 
     def logits(self, images):
         return self._run(images)["logits"]
+
+    def boxes(self, images):
+        return self._run(images)
 
     def features(self, images):
         if "pooled" not in self._outputs:

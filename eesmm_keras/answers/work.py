@@ -5,8 +5,9 @@
     OUT.about.json     what was asked, of which images, and how many were answered
     partial-OUT/       the same while it is made, under the names in this file
 
-Rows are those of images in the order of their names, and are made in batches. After `kill -9` the last
-batch that is whole counts: what stands behind it is cut off and made again, half a line too.
+Rows are those of images in the order of their names, one or more each, and are made in batches. After
+`kill -9` the last batch that is whole counts: what stands behind it is cut off and made again, half a
+line too.
 """
 
 import contextlib
@@ -45,8 +46,9 @@ class Work:
 
     Attributes:
         header: see above; it may be told later, before entering.
+        several: whether an image may have several rows; it may be told later, before entering.
         start: number of the first image that is still to be asked about.
-        rows: rows that are there. bad: images that could not be read so far.
+        rows: images whose rows are there. bad: images that could not be read so far.
         folder: `Path` of the unfinished files; a caller may keep others in it.
 
     Raises:
@@ -59,6 +61,7 @@ class Work:
         self.folder = self.out.with_name(f"partial-{self.out.name}")
         self.files = {BAD: beside(out, BAD), **files, ABOUT: beside(out, ABOUT)}
         self.start = self.rows = self.bad = 0
+        self.several = False
         check_kind(self.out, "Choose another --out.")
         check_kind(self.folder, "Choose another --out.", folder=True)
 
@@ -136,18 +139,20 @@ class Work:
         return file
 
     def cut(self, most=None):
-        """Go back to the end of a batch, with at most `most` rows: sets `start`, `rows` and `bad`."""
+        """Go back to the end of a batch, with at most `most` images: sets `start`, `rows` and `bad`."""
         size, end = self.batch_size, 0
-        self.start = self.rows = kept = number = 0
+        self.start = self.rows = kept = number = images = 0
         for count, (here, row) in enumerate(_whole_rows(self.folder / ROWS, len(self.header))):
-            if most is not None and count > most:
-                break
             if count:
-                number = self._number_of(row[0], number) + 1
+                before, number = number, self._number_of(row[0], max(0, number - self.several)) + 1
+                images += number > before
+                if most is not None and images > most:
+                    break
                 if (number - 1) // size * size > self.start:  # the first row of another batch
-                    self.start, self.rows, kept = (number - 1) // size * size, count - 1, end
-            if number % size == 0:
-                self.start, self.rows, kept = number, count, here
+                    self.start, self.rows, kept = (number - 1) // size * size, images - 1, end
+            # Of several rows, nobody knows which is the last one.
+            if number % size == 0 and not (count and self.several):
+                self.start, self.rows, kept = number, images, here
             end = here
         self._truncate(self._rows, self.header, kept)
         self.bad = kept = number = 0
@@ -179,13 +184,19 @@ class Work:
             file.flush()
 
     def add(self, batch, rows):
-        """Write what is known of a `Batch`: one row for each good image, without its name."""
+        """Write what is known of a `Batch`.
+
+        Args:
+            rows: for each good image its row, without its name; or a list of rows where there may be
+                `several`, at least one.
+        """
         # Bad ones first: the rows tell how far the answer has come.
         bad = csv.writer(self._bad, lineterminator="\n")
         bad.writerows((self.names[i], reason) for i, reason in batch.bad.items())
         self._bad.flush()
         named = zip((self.names[batch.first + k] for k in batch.good.tolist()), rows, strict=True)
-        csv.writer(self._rows, lineterminator="\n").writerows((name, *row) for name, row in named)
+        lines = ((name, *row) for name, one in named for row in (one if self.several else [one]))
+        csv.writer(self._rows, lineterminator="\n").writerows(lines)
         self._rows.flush()
         self.rows, self.bad = self.rows + len(batch.good), self.bad + len(batch.bad)
 

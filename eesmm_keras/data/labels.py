@@ -2,11 +2,12 @@
 
 import numpy as np
 
-CLASSES, MASKS = "classes", "masks"
+CLASSES, MASKS, BOXES = "classes", "masks", "boxes"
 # How kinds of labels are called, and where a user finds what they look like on a disk.
 IN_WORDS = {
     CLASSES: "a class for each image (one folder per class, see docs/data.md)",
     MASKS: "a mask for each image (images/, masks/ and classes.json, see docs/segmentation.md)",
+    BOXES: "boxes for each image (images/ and annotations.json of COCO, see docs/detection.md)",
 }
 
 
@@ -36,7 +37,8 @@ class Labels:
         raise NotImplementedError
 
     def at(self, indices):
-        """Labels of images as they are, for a score: class numbers `(B,)`, or a list of masks."""
+        """Labels of images as they are, for a score: class numbers `(B,)`, or a list of masks or
+        of `boxes.Truth`."""
         raise NotImplementedError
 
     def shape(self, size):

@@ -21,7 +21,7 @@ from eesmm_keras.image_size import both_sides
 
 @dataclass(frozen=True)
 class Place:
-    """Where a view lies in a picture, so that a mask can be shown in the same way.
+    """Where a view lies in a picture, so that masks and boxes can be shown in the same way.
 
     Attributes:
         box: `(left, top, right, bottom)` in pixels of the picture. mirrored: bool.

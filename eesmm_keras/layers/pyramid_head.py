@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from eesmm_keras.layers.map_unit import MapUnit, channel_norm
 from eesmm_keras.ops.interpolation import pool_to, resize_linear
 
 
@@ -29,14 +30,14 @@ class PyramidHead(keras.layers.Layer):
 
     def build(self, shapes):
         last = len(shapes) - 1
-        self.input_norms = [self._part(_norm, f"input_norm_{i}") for i in range(last + 1)]
-        self.laterals = [self._part(_Unit, f"lateral_{i}", dim=self.dim) for i in range(last)]
-        self.pools = [self._part(_Unit, f"pool_{side}", dim=self.dim) for side in self.pool_sizes]
-        self.pooled = self._part(_Unit, "pyramid_pooling", dim=self.dim, kernel_size=3)
+        self.input_norms = [self._part(channel_norm, f"input_norm_{i}") for i in range(last + 1)]
+        self.laterals = [self._part(MapUnit, f"lateral_{i}", dim=self.dim) for i in range(last)]
+        self.pools = [self._part(MapUnit, f"pool_{side}", dim=self.dim) for side in self.pool_sizes]
+        self.pooled = self._part(MapUnit, "pyramid_pooling", dim=self.dim, kernel_size=3)
         self.smooth = [
-            self._part(_Unit, f"smooth_{i}", dim=self.dim, kernel_size=3) for i in range(last)
+            self._part(MapUnit, f"smooth_{i}", dim=self.dim, kernel_size=3) for i in range(last)
         ]
-        self.fuse = self._part(_Unit, "fuse", dim=self.dim, kernel_size=3) if last else None
+        self.fuse = self._part(MapUnit, "fuse", dim=self.dim, kernel_size=3) if last else None
 
         maps = [(None, *shape[1:3], self.dim) for shape in shapes]
         for norm, shape in zip(self.input_norms, shapes, strict=True):
@@ -85,33 +86,3 @@ class PyramidHead(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "dim": self.dim, "pool_sizes": list(self.pool_sizes)}
-
-
-class _Unit(keras.layers.Layer):
-    """Convolution (a dense layer where it sees one position), layer normalisation, ReLU."""
-
-    def __init__(self, dim, kernel_size=1, **kwargs):
-        super().__init__(**kwargs)
-        shared = {
-            "use_bias": False, "kernel_initializer": "he_normal", "dtype": self.dtype_policy,
-            "name": "conv",
-        }  # fmt: skip
-        # tf2onnx gets a convolution of a map of one position wrong, with what follows it here.
-        self.conv = (
-            keras.layers.Dense(dim, **shared)
-            if kernel_size == 1
-            else keras.layers.Conv2D(dim, kernel_size=kernel_size, padding="same", **shared)
-        )
-        self.dim, self.norm = dim, _norm(name="norm", dtype=self.dtype_policy)
-
-    def build(self, shape):
-        self.conv.build(shape)
-        self.norm.build((*shape[:3], self.dim))
-        self.built = True
-
-    def call(self, x):
-        return ops.relu(self.norm(self.conv(x)))
-
-
-def _norm(**kwargs):
-    return keras.layers.LayerNormalization(epsilon=1e-6, **kwargs)

@@ -7,5 +7,5 @@ TASKS = Family(
     kind="task",
     package="eesmm_keras.tasks",
     contract="eesmm_keras.tasks.task:Task",
-    shared=("pixel_losses", "task"),
+    shared=("box_losses", "box_targets", "pixel_losses", "task"),
 )

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-NO_TILES = "A segmenter is asked about whole images, not about tiles: leave out --tile."
+# Of models whose answers are places in an image.
+NO_TILES = "This model is asked about whole images, not about tiles: leave out --tile."
 
 
 def masks_of(logits):

@@ -1,9 +1,9 @@
-"""Mean IoU from pre-trained weights against random ones, with the same fine-tuning, over several seeds.
+"""Segmentation or detection from pre-trained weights against random ones, the same fine-tuning, over seeds.
 
-    python benchmarks/segmentation.py --data DATA --out DIR --weights none,RUN,... [--seeds 0,1,2]
-        [--epochs 10] [--image-size 96,128] [--batch-size 16] [--set KEY=VALUE ...]
+    python benchmarks/dense_tasks.py --task segmentation --data DATA --out DIR --weights none,RUN,...
+        [--seeds 0,1,2] [--epochs 10] [--image-size 96,128] [--batch-size 16] [--set KEY=VALUE ...]
 
-DATA is a folder as in docs/segmentation.md. A run that is finished in DIR is not run again: the same
+DATA is a folder as in docs/segmentation.md or docs/detection.md. A run that is finished in DIR is not run again: the same
 command, given again, goes on. The first weights are what the others are compared with, seed by seed.
 """
 
@@ -28,7 +28,7 @@ def score(args, weights, seed):
     with contextlib.suppress(FileNotFoundError):
         return name, json.loads(kept.read_text())
     options = {
-        "data": args.data, "weights": weights, "out": str(out), "task_name": "segmentation",
+        "data": args.data, "weights": weights, "out": str(out), "task_name": args.task,
         "backbone": args.backbone, "image_size": list(map(int, args.image_size.split(","))),
         "batch_size": args.batch_size, "epochs": args.epochs, "seed": seed,
     }  # fmt: skip
@@ -40,6 +40,7 @@ def score(args, weights, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=["segmentation", "detection"], required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--weights", required=True)
