@@ -1,10 +1,11 @@
-"""Segmentation or detection from pre-trained weights against random ones, the same fine-tuning, over seeds.
+"""Segmentation or detection from pre-trained weights against random ones, over several seeds.
 
     python benchmarks/dense_tasks.py --task segmentation --data DATA --out DIR --weights none,RUN,...
         [--seeds 0,1,2] [--epochs 10] [--image-size 96,128] [--batch-size 16] [--set KEY=VALUE ...]
 
-DATA is a folder as in docs/segmentation.md or docs/detection.md. A run that is finished in DIR is not run again: the same
-command, given again, goes on. The first weights are what the others are compared with, seed by seed.
+DATA is a folder as in docs/segmentation.md or docs/detection.md. All weights are fine-tuned in the
+same way. A run that is finished in DIR is not run again: the same command, given again, goes on. The
+first weights are what the others are compared with, seed by seed.
 """
 
 import argparse

@@ -49,13 +49,16 @@ def model_card(name, kind, metadata, parity, provenance):
     return f"{_front(kind, metadata, provenance)}\n{MARK}\n\n{_title(name, kind, metadata)}\n\n{body}\n"
 
 
+_PIPELINES = {"segmentation": "image-segmentation", "detection": "object-detection"}
+
+
 def _front(kind, metadata, provenance):
-    classifier = "logits" in metadata["outputs"]
+    one = "image-classification" if "logits" in metadata["outputs"] else "image-feature-extraction"
     licence = provenance.licence if _is_id(provenance.licence) else _UNKNOWN
     content = {
         "license": licence,
         "library_name": kind.library,
-        "pipeline_tag": "image-classification" if classifier else "image-feature-extraction",
+        "pipeline_tag": _PIPELINES.get(metadata.get("task"), one),
         "base_model": provenance.base_model,
         "tags": [
             "eesmm-keras",

@@ -66,16 +66,24 @@ def run(data, tmp_path_factory):
     return out
 
 
-def test_a_detector_learns_to_find_coloured_rectangles(tmp_path):
-    source = open_source(make_boxes(tmp_path, 32), labelled="boxes")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """`(.keras file, losses, scores before, scores after)` of a training that takes its time."""
+    folder = tmp_path_factory.mktemp("trained")
+    source = open_source(make_boxes(folder / "data", 32), labelled="boxes")
     encoder = from_preset("swin_mini_32:depths=[1, 1]:num_heads=[1, 1]:embed_dim=16")
     model = Detector.for_source(encoder, source)
-    model.compile(keras.optimizers.AdamW(4e-3), BoxLoss())
+    model.compile(keras.optimizers.AdamW(5e-3), BoxLoss())
     before = scores(model, source, 32)
     batches = labelled_dataset(source, 32, 8, targets=model.targets, steps=160,
                                augmentation=Augmentation(crop_scale=(0.5, 1.0)))  # fmt: skip
     losses = model.fit(batches, steps_per_epoch=40, epochs=4, verbose=0).history["loss"]
-    after = scores(model, source, 32)
+    model.save(folder / "detector.keras")
+    return folder / "detector.keras", losses, before, scores(model, source, 32)
+
+
+def test_a_detector_learns_to_find_coloured_rectangles(trained):
+    _, losses, before, after = trained
     assert losses[-1] < 0.6 * losses[0]
     assert before["AP50"] < 0.1
     assert after["AP50"] > 0.4
@@ -129,12 +137,15 @@ def test_evaluation_is_that_of_pycocotools_on_the_files(data, run, tmp_path):
     from pycocotools.cocoeval import COCOeval
 
     out = tmp_path / "evaluation"
-    text = eesmm("evaluate", "--data", data, "--weights", run, "--out", out)
+    # One by one, as below: the order of boxes that are about as probable hangs on rounding.
+    text = eesmm("evaluate", "--data", data, "--weights", run, "--out", out, "--batch-size", "1")
     model, results = load_model(run / "model.keras"), []
+    network = model.local_model()
     for k in range(6):
         image = Image.open(data / "test" / "images" / f"{k:02d}.png")
         small = np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC))[None]
-        outputs = {name: to_numpy(x)[0] for name, x in model.named(model(small)).items()}
+        outputs = model.named(to_numpy(network.predict_on_batch(small)))
+        outputs = {name: to_numpy(x)[0] for name, x in outputs.items()}
         for *box, score, kind in detections(outputs["boxes"], outputs["scores"]).tolist():
             x, y, right, bottom = np.array(box) * [40, 32, 40, 32]
             results.append({"image_id": 100 + k, "category_id": list(CATEGORIES)[int(kind)],
@@ -161,64 +172,51 @@ def test_evaluation_is_that_of_pycocotools_on_the_files(data, run, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def onnx(run, data, tmp_path_factory):
+def onnx(trained, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("exports") / "detector.onnx"
-    text = eesmm("export", "--weights", run, "--format", "onnx", "--out", out, "--data", data)
-    assert "boxes (batch, 336, 4): differs from Keras by at most" in text
-    assert "scores (batch, 336, 2): differs from Keras by at most" in text
+    text = eesmm(
+        "export", "--weights", trained[0], "--format", "onnx", "--out", out, "--data", data
+    )
+    assert "boxes (batch, 320, 4): differs from Keras by at most" in text
+    assert "scores (batch, 320, 2): differs from Keras by at most" in text
     return out
 
 
-def read_rows(path):
-    header, *rows = csv.reader(path.open())
-    assert header == ["file", "class", "score", "x0", "y0", "x1", "y1"]
-    return rows
-
-
-# Of a model that is hardly trained, so that most boxes lie about this probability.
-SCORE = ("--min-score", "0.012")
-
-
-def test_predicted_boxes_are_those_of_evaluation_and_of_an_onnx_file(data, run, onnx, tmp_path):
-    images = data / "test" / "images"
-    asked = ("--images", images, "--batch-size", "4", *SCORE)
-    tables = []
-    for weights in (run, onnx):
-        out = tmp_path / weights.name / "said.csv"
-        out.parent.mkdir()
-        text = eesmm("predict", "--weights", weights, "--out", out, *asked)
-        assert f"{out}: 6 images\n{out}.png\n" in text
-        assert Image.open(f"{out}.png").size[0] > 6 * 112
-        tables.append(read_rows(out))
-    model, expected = load_model(run / "model.keras"), []
+def test_predicted_boxes_are_those_of_the_model_and_of_an_onnx_file(data, trained, onnx, tmp_path):
+    images, model, expected = data / "test" / "images", load_model(trained[0]), []
     for k in range(6):
         image = Image.open(images / f"{k:02d}.png").resize((32, 32), Image.Resampling.BICUBIC)
         outputs = {
             n: to_numpy(x)[0] for n, x in model.named(model(np.asarray(image)[None])).items()
         }
-        found = detections(outputs["boxes"], outputs["scores"], 0.012)
-        expected += [(f"{k:02d}.png", *row) for row in found.tolist()] or [(f"{k:02d}.png", None)]
-    for rows in tables:
-        assert [row[0] for row in rows] == [row[0] for row in expected]
-        for (_, name, score, *corners), (_, *wanted) in zip(rows, expected, strict=True):
-            if wanted == [None]:
-                assert (name, score, *corners) == ("",) * 6
+        found = detections(outputs["boxes"], outputs["scores"], min_score=0.2).tolist()
+        expected += [(f"{k:02d}.png", *row) for row in found or [[None] * 6]]
+    assert 3 < len(expected) < 60
+    asked = ("--images", images, "--batch-size", "4", "--min-score", "0.2")
+    for weights in (trained[0], onnx):
+        out = tmp_path / weights.name / "said.csv"
+        out.parent.mkdir()
+        text = eesmm("predict", "--weights", weights, "--out", out, *asked)
+        assert f"{out}: 6 images\n{out}.png\n" in text
+        assert Image.open(f"{out}.png").size[0] > 6 * 112
+        header, *rows = csv.reader(out.open())
+        assert header == ["file", "class", "score", "x0", "y0", "x1", "y1"]
+        for row, (name, *box, score, kind) in zip(rows, expected, strict=True):
+            if kind is None:
+                assert row == [name, *[""] * 6]
                 continue
-            assert name == model.class_names[int(wanted[5])]
-            assert float(score) == pytest.approx(wanted[4], abs=2e-4)
-            np.testing.assert_allclose(
-                np.array(corners, float), np.array(wanted[:4]) * [40, 32, 40, 32], atol=0.02
-            )
-    out = tmp_path / run.name / "said.csv"
-    again = eesmm("predict", "--weights", run, "--out", out, *asked)
+            assert row[:2] == [name, model.class_names[int(kind)]]
+            wanted = [score, *np.array(box) * [40, 32, 40, 32]]
+            np.testing.assert_allclose(np.array(row[2:], float), wanted, atol=0.02)
+    again = eesmm("predict", "--weights", weights, "--out", out, *asked)
     assert "finished before: nothing to do" in again
     with pytest.raises(UserError, match="--top is for classifiers"):
-        eesmm("predict", "--weights", run, "--out", tmp_path / "b.csv", *asked, "--top", "2")
+        eesmm("predict", "--weights", weights, "--out", tmp_path / "b.csv", *asked, "--top", "2")
 
 
-def test_boxes_that_were_begun_go_on_to_the_same_file(data, run, tmp_path, monkeypatch):
+def test_boxes_that_were_begun_go_on_to_the_same_file(data, onnx, tmp_path, monkeypatch):
     """Killed in the middle of the rows of an image, and behind the last row of a batch."""
-    asked = ("predict", "--weights", run, "--images", data / "test" / "images", "--batch-size", "2",
+    asked = ("predict", "--weights", onnx, "--images", data / "test" / "images", "--batch-size", "2",
              "--min-score", "0")  # fmt: skip
     eesmm(*asked, "--out", tmp_path / "whole.csv")
     whole = (tmp_path / "whole.csv").read_bytes()
@@ -238,7 +236,7 @@ def test_boxes_that_were_begun_go_on_to_the_same_file(data, run, tmp_path, monke
         assert json.loads(Path(f"{out}.about.json").read_text())["images"] == 6
 
 
-def test_an_export_tells_its_classes_and_how_it_is_used(run, onnx, data, tmp_path):
+def test_an_export_tells_its_classes_and_how_it_is_used(trained, onnx, data, tmp_path):
     import onnxruntime
 
     facts = onnxruntime.InferenceSession(onnx).get_modelmeta().custom_metadata_map
@@ -252,11 +250,11 @@ def test_an_export_tells_its_classes_and_how_it_is_used(run, onnx, data, tmp_pat
         exec(program, {})
     assert said.getvalue().split()[0] in CATEGORIES.values()
     out = tmp_path / "saved"
-    text = eesmm("export", "--weights", run, "--format", "savedmodel", "--out", out)
-    assert "boxes (batch, 336, 4): differs from Keras by at most" in text
+    text = eesmm("export", "--weights", trained[0], "--format", "savedmodel", "--out", out)
+    assert "boxes (batch, 320, 4): differs from Keras by at most" in text
     assert (
         'boxes, scores = outputs["boxes"].numpy(), outputs["scores"].numpy()'
         in (out / "README.md").read_text()
     )
     with pytest.raises(UserError, match="takes encoders and image classifiers, and this is a Dete"):
-        find_layout("timm", load_model(run / "model.keras"))
+        find_layout("timm", load_model(trained[0]))
