@@ -2,7 +2,7 @@
 
 import re
 
-_PRINT = re.compile(r"print\((.*)\[(.*)\.argmax\(\)\]\)")
+_PRINT = re.compile(r"""print\((.*"class_names"\]\)?)\[(.*)\.argmax\(\)\]\)""")
 
 
 def example_for(task, example):

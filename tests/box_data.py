@@ -32,8 +32,9 @@ def make_boxes(root, count=12, part="", size=(40, 32), seed=0, most=2):
             kind = rng.integers(0, 2)
             image[y : y + high, x : x + wide] = 10
             image[y : y + high, x : x + wide, 1 + kind] = 220
+            # Numbers from 1: pycocotools takes a box of number 0 for none.
             content["annotations"].append({
-                "id": len(content["annotations"]), "image_id": 100 + i, "iscrowd": 0,
+                "id": len(content["annotations"]) + 1, "image_id": 100 + i, "iscrowd": 0,
                 "category_id": list(CATEGORIES)[kind], "bbox": [x, y, wide, high],
                 "area": wide * high,
             })  # fmt: skip
