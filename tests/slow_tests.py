@@ -51,6 +51,14 @@ SLOW = [
         "exports of a classifier in exports_files",
     ),
     Slow(
+        "detection::a_stopped_run_ends_like_an_undisturbed_one",
+        "a classifier's run in resume; nothing of the loop depends on the task",
+    ),
+    Slow(
+        "detection::an_export_tells_its_classes_and_how_it_is_used",
+        "exports of a classifier in exports_files, an ONNX file of boxes in detection",
+    ),
+    Slow(
         "inputs_commands::an_interrupted_run_goes_on_bit_for_bit",
         "resume, and the batches of such images in data_pipeline",
     ),
