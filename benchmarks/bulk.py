@@ -8,6 +8,7 @@ to that: constant memory means that neither grows with the bytes of the data.
 """
 
 import argparse
+import functools
 import io
 import os
 import shutil
@@ -67,7 +68,7 @@ def make_parquet(folder, count):
     return f"parquet:{folder}", {}
 
 
-def make_arrayrecord(folder, count):
+def make_tfds(folder, count, file_format):
     import tensorflow_datasets as tfds
 
     class MadeUp(tfds.core.GeneratorBasedBuilder):
@@ -88,11 +89,16 @@ def make_arrayrecord(folder, count):
         def _generate_examples(self):
             raise NotImplementedError
 
-    MadeUp(data_dir=folder, file_format="array_record").download_and_prepare()
+    MadeUp(data_dir=folder, file_format=file_format).download_and_prepare()
     return "tfds:made_up", {"data_dir": str(folder)}
 
 
-KINDS = {"tar shards": make_tars, "Parquet": make_parquet, "TFDS, ArrayRecord": make_arrayrecord}
+KINDS = {
+    "tar shards": make_tars,
+    "Parquet": make_parquet,
+    "TFDS, ArrayRecord": functools.partial(make_tfds, file_format="array_record"),
+    "TFDS, TFRecord": functools.partial(make_tfds, file_format="tfrecord"),
+}
 
 
 def memory(what="VmRSS"):

@@ -89,9 +89,55 @@ def test_data_that_cannot_be_fetched_are_an_error(tmp_path, monkeypatch):
         open_source("tfds:tiny_pictures", data_dir=tmp_path)
 
 
-def test_a_split_larger_than_memory_is_refused(folder, monkeypatch):
+def test_records_of_several_files_are_read_by_offset_in_the_order_of_tfds(tmp_path, monkeypatch):
+    monkeypatch.setenv("EESMM_CACHE", str(tmp_path / "cache"))
+    config = tfds.download.DownloadConfig(num_shards=4)
+    builder = TinyPictures(data_dir=tmp_path)
+    builder.download_and_prepare(download_config=config)
+    assert len(builder.info.splits["train"].filepaths) == 4
+    for split in ("train", "train[25%:]", "train[:4]+test[1:]"):
+        expected = list(tfds.as_numpy(builder.as_dataset(split=split)))
+        source = open_source(f"tfds:tiny_pictures:{split}", data_dir=tmp_path, labelled=True)
+        assert values(source) == [row["image"][0, 0, 0] for row in expected]
+        assert list(source.labels) == [row["label"] for row in expected]
+    # What is kept of the files serves them as long as they are the same.
+    again = open_source("tfds:tiny_pictures:train", data_dir=tmp_path)
+    assert len(list((tmp_path / "cache" / "tfds").iterdir())) == 3
+    shard = builder.info.splits["train"].filepaths[0]
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-5])
+    with pytest.raises(DataError, match="cut short"):
+        open_source("tfds:tiny_pictures:train", data_dir=tmp_path)
+    shard.unlink()
+    gone = [i for i in range(12) if "cannot be read: No such file" in failure(again, i)]
+    assert 0 < len(gone) < 12
+
+
+def failure(source, i):
+    try:
+        source.load(i)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def test_images_without_labels_are_read_by_offset_too(folder, monkeypatch):
     from eesmm_keras.data.formats import tfds as source
 
+    monkeypatch.setattr(source, "_keys", lambda spec, builder: ("image", None))
+    images = open_source("tfds:tiny_pictures", data_dir=folder)
+    assert images.labels is None
+    assert sorted(values(images)) == list(range(12))
+
+
+def test_a_split_larger_than_memory_is_refused_where_it_must_be_held(folder, monkeypatch):
+    from eesmm_keras.data.formats import tfds as source
+
+    monkeypatch.setattr(source, "_READERS", {})
+    expected = values(open_source("tfds:tiny_pictures:test", data_dir=folder))
+    monkeypatch.undo()
+    assert values(open_source("tfds:tiny_pictures:test", data_dir=folder)) == expected
+    monkeypatch.setattr(source, "_READERS", {})
     monkeypatch.setattr(source.os, "sysconf", lambda name: 1)
     with pytest.raises(DataError, match=r"GiB of memory"):
         open_source("tfds:tiny_pictures", data_dir=folder)

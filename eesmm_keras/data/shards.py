@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.extents import read_extent
 from eesmm_keras.data.paths import PathList
 
 INDEX, KIND, VERSION = "index.json", "eesmm shards", 1
@@ -82,11 +83,7 @@ class Shards(Sequence):
 
     def __getitem__(self, i):
         here = {key: int(column[i]) for key, column in self._columns.items()}
-        try:
-            with open(self._files[self._shard[i]], "rb", buffering=0) as file:
-                data = os.pread(file.fileno(), here["sizes"], here["offsets"])
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}") from error
+        data = read_extent(self._files[self._shard[i]], here["offsets"], here["sizes"])
         if zlib.crc32(data) != here["checksums"]:
             raise DataError("is damaged: its checksum is another one than when it was prepared")
         if not self._raw:

@@ -12,6 +12,8 @@ from eesmm_keras.data.kept import identity, kept_arrays
 from eesmm_keras.data.lazy import Lazy
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
+from eesmm_keras.data.tfrecords import Examples, record_extents
+from eesmm_keras.progress import track
 
 # A version follows the name after a colon too: tfds:mnist:3.0.1:train
 _SPEC = re.compile(r"tfds:(?P<name>[\w/.\-]+(:\d+\.\d+\.\d+)?)(:(?P<split>[A-Za-z_].*))?")
@@ -23,9 +25,10 @@ _PARTS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 class TensorFlowDatasets(Source):
     """`tfds:NAME[:SPLIT]`.
 
-    Data in the format ArrayRecord are read from the disk by number. Of the usual TFRecord, which can
-    only be read from its beginning, the encoded files of the split are held in memory. The data are
-    prepared (and downloaded, where they are to be had) only if they are not in `data_dir`.
+    Images are read from the disk when they are asked for: data in the format ArrayRecord by number,
+    those in the usual TFRecord by offset, which takes one reading of all files, whose results are kept
+    in the user's cache. Of other formats the encoded images of the split are held in memory. The data
+    are prepared (and downloaded, where they are to be had) only if they are not in `data_dir`.
     With SPLIT, its images are treated like a folder without parts.
     """
 
@@ -45,8 +48,9 @@ class TensorFlowDatasets(Source):
         label = None if label_key is None else builder.info.features[label_key]
         if options.labelled and (label is None or label.num_classes < 2):
             raise DataError(f"'{spec}' has no class labels or one class. Classification needs two.")
-        read = _by_number if builder.info.file_format.value == "array_record" else _read
-        encoded, labels = read(spec, builder, parts[part], image_key, label_key)
+        read = _READERS.get(builder.info.file_format.value, _in_memory)
+        info = _split(spec, builder, parts[part])
+        encoded, labels = read(spec, builder, parts[part], info, image_key, label_key)
         strata = np.zeros(len(encoded), np.int64) if labels is None else labels
         index = piece_indices(piece, strata, options.val_fraction, options.seed)
         return ImageSource(
@@ -108,29 +112,75 @@ def _keys(spec, builder):
     return image, labels[0] if len(labels) == 1 else None
 
 
-def _read(spec, builder, split, image_key, label_key):
-    import tensorflow_datasets as tfds
-
-    wanted = {image_key, label_key} - {None}
+def _split(spec, builder, name):
+    """What TFDS knows of a split, or of a part of one, which holds some examples."""
     try:
-        size = builder.info.splits[split].num_examples
-        dataset = builder.as_dataset(
-            split=split,
-            decoders=tfds.decode.PartialDecoding(
-                {key: builder.info.features[key] for key in wanted},
-                decoders={image_key: tfds.decode.SkipDecoding()},
-            ),
-        )
+        info = builder.info.splits[name]
+        count = info.num_examples
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"'{spec}' has no split '{split}'. It has {sorted(builder.info.splits)}."
+            f"'{spec}' has no split '{name}'. It has {sorted(builder.info.splits)}."
         ) from error
-    if not size:
-        raise DataError(f"Split '{split}' of '{spec}' is empty.")
-    _check_memory(spec, builder, split, size)
-    rows = list(tfds.as_numpy(dataset))
+    if not count:
+        raise DataError(f"Split '{name}' of '{spec}' is empty.")
+    return info
+
+
+def _dataset(builder, split, keys, **options):
+    """The examples of a split with some features, images as they are encoded, in the order of TFDS."""
+    import tensorflow_datasets as tfds
+
+    features = {key: builder.info.features[key] for key in keys}
+    encoded = [key for key, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    skipped = {key: tfds.decode.SkipDecoding() for key in encoded}
+    decoders = tfds.decode.PartialDecoding(features, decoders=skipped)
+    return builder.as_dataset(split=split, decoders=decoders, **options)
+
+
+def _in_memory(spec, builder, split, info, image_key, label_key):
+    import tensorflow_datasets as tfds
+
+    _check_memory(spec, builder, split, info.num_examples)
+    rows = list(tfds.as_numpy(_dataset(builder, split, {image_key, label_key} - {None})))
     labels = None if label_key is None else np.array([row[label_key] for row in rows], np.int64)
     return [row[image_key] for row in rows], labels
+
+
+def _by_offset(spec, builder, split, info, image_key, label_key):
+    """What `_in_memory` gives, in the same order; where images are is kept in the user's cache."""
+    paths = [os.fspath(path) for path in info.filepaths]
+    key = [1, "tfrecord", split, label_key, *identity(paths)]
+    wanted = label_key or image_key
+    found = kept_arrays("tfds", key, lambda: _places(builder, split, paths, wanted))
+    examples = Examples(paths, found["files"], found["offsets"], found["sizes"], image_key)
+    return examples, found["labels"] if label_key else None
+
+
+def _places(builder, split, paths, key):
+    """Of every example in the order of TFDS: file, offset, size, and label if `key` is one."""
+    import tensorflow_datasets as tfds
+
+    config = tfds.ReadConfig(add_tfds_id=True)
+    dataset = _dataset(builder, split, {key}, read_config=config)
+    # An id is a file's name and the number of the record in it: train.tfrecord-00000-of-00001__5
+    dataset = dataset.map(
+        lambda row: (row["tfds_id"], row[key] if row[key].dtype.is_integer else -1)
+    )
+    extents = [record_extents(path) for path in paths]
+    numbers, parts = {}, []
+    batches = tfds.as_numpy(dataset.batch(_AT_ONCE))
+    for ids, labels in track(batches, len(dataset), "looking at records"):
+        names, records = zip(*(name.decode().rsplit("__", 1) for name in ids), strict=True)
+        for name in set(names) - set(numbers):
+            numbers[name] = next(k for k, path in enumerate(paths) if path.endswith(name))
+        files = np.array([numbers[name] for name in names], np.int32)
+        places = [
+            (extents[file][0][record], extents[file][1][record])
+            for file, record in zip(files, map(int, records), strict=True)
+        ]
+        parts.append((files, *np.array(places, np.int64).T, labels.astype(np.int64)))
+    columns = ("files", "offsets", "sizes", "labels")
+    return dict(zip(columns, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
 class Records(Sequence):
@@ -149,29 +199,25 @@ class Records(Sequence):
             raise DataError(f"cannot be read: {' '.join(str(error).split())[:100]}") from error
 
 
-def _by_number(spec, builder, split, image_key, label_key):
-    """What `_read` gives, without reading more than the labels; those are kept in the user's cache."""
+def _by_number(spec, builder, split, info, image_key, label_key):
+    """What `_in_memory` gives, without reading more than the labels; those are kept in the cache."""
     import tensorflow_datasets as tfds
 
     try:
-        files = builder.info.splits[split].filepaths
         source = builder.as_data_source(split, decoders={image_key: tfds.decode.SkipDecoding()})
-    except (KeyError, ValueError) as error:
-        raise DataError(
-            f"'{spec}' has no split '{split}'. It has {sorted(builder.info.splits)}."
-        ) from error
     except ImportError as error:
         raise DataError(
             f"'{spec}' is in the format ArrayRecord, which needs array_record: pip install "
             "'eesmm-keras[arrayrecord]'"
         ) from error
-    if not len(source):
-        raise DataError(f"Split '{split}' of '{spec}' is empty.")
     labels = None
     if label_key is not None:
-        key = [1, split, label_key, *identity(files)]
+        key = [1, split, label_key, *identity(info.filepaths)]
         labels = kept_arrays("tfds", key, lambda: {"labels": _labels(source, label_key)})["labels"]
     return Records(source, image_key), labels
+
+
+_READERS = {"array_record": _by_number, "tfrecord": _by_offset}
 
 
 def _labels(source, key):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.extents import read_extent
 from eesmm_keras.data.files import SUFFIXES, known_formats
 from eesmm_keras.data.formats.folder import class_names
 from eesmm_keras.data.image_source import ImageSource
@@ -90,15 +91,7 @@ class Members(Sequence):
         return len(self.offsets)
 
     def __getitem__(self, i):
-        size = int(self.sizes[i])
-        try:
-            with open(self._shards[self.shard[i]], "rb") as file:
-                data = os.pread(file.fileno(), size, int(self.offsets[i]))
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}") from error
-        if len(data) < size or not size:
-            raise DataError("is cut short" if size else "is empty (zero bytes)")
-        return data
+        return read_extent(self._shards[self.shard[i]], int(self.offsets[i]), int(self.sizes[i]))
 
     def describe(self, i):
         """Name of member `i` and of its shard."""
