@@ -9,7 +9,7 @@ instructions are counted in what XLA makes of it; times are a roofline: the larg
 the memory gives and flops over what products reach, and 2 us a kernel. Read them as optimistic: a real
 GPU may also choose other kernels for products, by trying them, which takes a device.
 
---hlo FILE keeps XLA's text of the program; --remat is that of `eesmm pretrain`.
+--hlo FILE keeps XLA's text of the program; --remat and --fused-attention are those of `eesmm pretrain`.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def main():
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--device", default="h100")
     parser.add_argument("--remat", action="store_true")
+    parser.add_argument("--fused-attention", action="store_true")
     parser.add_argument("--hlo", type=Path, metavar="FILE")
     options = vars(parser.parse_args())
     hlo = options.pop("hlo")

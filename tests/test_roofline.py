@@ -9,6 +9,7 @@ from conftest import TINY_SWIN
 from eesmm_keras import LayerDecayAdamW
 from eesmm_keras.backbones import from_preset
 from eesmm_keras.errors import UserError
+from eesmm_keras.layers.fused import fuse_attention
 from eesmm_keras.layers.recomputed import recompute_blocks
 from eesmm_keras.methods import get
 from eesmm_keras.studies.roofline import report
@@ -63,6 +64,25 @@ def test_kernels_bytes_and_products_are_read_from_the_program():
     assert (counts["conditional"], counts["gather"], counts["scatter"]) == (1, 1, 0)
 
 
+def test_fused_attention_counts_what_its_tiles_take():
+    text = """
+ENTRY %main (qkv: bf16[4,2,12,96], bias: f32[2,2,12,12], up: bf16[4,2,12,32]) -> bf16[4,2,12,32] {
+  %qkv = bf16[4,2,12,96]{3,2,1,0} parameter(0)
+  %bias = f32[2,2,12,12]{3,2,1,0} parameter(1)
+  %up = bf16[4,2,12,32]{3,2,1,0} parameter(2)
+  %out = bf16[4,2,12,32]{3,2,1,0} custom-call(%qkv, %bias), custom_call_target="__gpu$xla.gpu.triton"
+  %back = (bf16[4,2,12,96]{3,2,1,0}, f32[1,2,2,12,12]{4,3,2,1,0}) custom-call(%qkv, %bias, %up), custom_call_target="__gpu$xla.gpu.triton"
+  ROOT %copy = bf16[4,2,12,32]{3,2,1,0} copy(%out)
+}
+"""  # noqa: E501
+    forward, backward, _ = Program.parse(text).kernels
+    tiles = 4 * 2 * 16 * 16 * 32  # 12 tokens take a tile of 16
+    assert (forward.flops, backward.flops) == (2 * 2 * tiles, 5 * 2 * tiles)
+    qkv, bias, out = 4 * 2 * 12 * 96 * 2, 2 * 2 * 12 * 12 * 4, 4 * 2 * 12 * 32 * 2
+    assert forward.bytes == qkv + bias + out
+    assert backward.bytes == 2 * qkv + 2 * bias + out
+
+
 def test_a_roofline_is_the_slower_of_memory_and_products():
     program, gpu = Program.parse(HLO), accelerator("h100")
     numbers = report.summary(program, memory=2e9, batch=8, accelerator=gpu)
@@ -91,16 +111,21 @@ def has_compiler():
 
 
 @pytest.mark.skipif(not has_compiler(), reason="needs the extra gpu-audit, on JAX")
-@pytest.mark.parametrize(("remat", "recorded"), [(False, 281), (True, 353)])
-def test_kernels_do_not_grow(remat, recorded):
+@pytest.mark.parametrize(("change", "recorded"), [(None, 281), ("remat", 353), ("fused", 281)])
+def test_kernels_do_not_grow(change, recorded):
     model = get("eesmm")(
         from_preset(TINY_SWIN), seed=0, decoder_dim=16, decoder_num_heads=2, mask_bank_size=4
     )
-    if remat:
+    if change == "remat":
         assert recompute_blocks(model) == 4
+    if change == "fused":
+        assert fuse_attention(model) >= 1
     model.compile(LayerDecayAdamW(1e-4))
     compiled = compile_step(model, 8, accelerator("h100"))
     program = Program.parse(compiled.as_text())
     assert 100 < len(program.kernels) <= recorded
     assert program.counts()["conditional"] == 0
     assert memory_of(compiled) > 1e6
+    attention = [kernel for kernel in program.kernels if kernel.op_name.endswith("pallas_call")]
+    assert bool(attention) == (change == "fused")
+    assert all(kernel.flops > 0 for kernel in attention)

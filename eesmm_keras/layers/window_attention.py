@@ -32,6 +32,9 @@ class WindowAttention(keras.layers.Layer):
             by a learned number for each head, and a bias that an MLP makes of log-spaced offsets.
     """
 
+    # How attention is computed in training: see `layers.fused`.
+    fused = None
+
     def __init__(
         self, dim, num_heads, window, qkv_bias=True, attention_dropout=0.0, dropout=0.0,
         kernel_initializer=None, position_bias=True, version=1, **kwargs,
@@ -79,6 +82,16 @@ class WindowAttention(keras.layers.Layer):
         if self.version == 2 and self.qkv_bias:
             biases = self.query_bias, ops.zeros((self.dim,)), self.value_bias
             x = x + ops.concatenate([ops.cast(bias, x.dtype) for bias in biases])
+        bias = partition.bias(self._table())
+        if training and self.fused and self.can_fuse(x.shape[2]):
+            x = self._in_one_kernel(x, bias)
+        else:
+            x = self._attend(x, bias, training)
+        x = partition.join(x)
+        return self.drop(on_rows(self.projection, x, training), training=training)
+
+    def _attend(self, x, bias, training):
+        """`(B, sets, S, 3 * dim)`: queries, keys and values -> `(B, sets, S, dim)`."""
         sets, size = x.shape[1], x.shape[2]
         head = self.dim // self.num_heads
         query, key, value = (
@@ -89,10 +102,26 @@ class WindowAttention(keras.layers.Layer):
         )
         query, key = self._scaled(query, key)
         drop = self.attention_drop.of_weights(training)
-        x = attention(query, key, value, partition.bias(self._table()), drop)
-        x = ops.transpose(x, (0, 1, 3, 2, 4))
-        x = partition.join(ops.reshape(x, (-1, sets, size, self.dim)))
-        return self.drop(on_rows(self.projection, x, training), training=training)
+        x = ops.transpose(attention(query, key, value, bias, drop), (0, 1, 3, 2, 4))
+        return ops.reshape(x, (-1, sets, size, self.dim))
+
+    def can_fuse(self, size=None):
+        """Whether `ops.fused_attention` computes what this layer does, in sets of so many tokens.
+
+        Args:
+            size: tokens; None: those of a window.
+        """
+        from eesmm_keras.ops.fused_attention import fits
+
+        known = self.version == 1 and not self.attention_dropout
+        return known and fits(size or self.window**2, self.dim // self.num_heads)
+
+    def _in_one_kernel(self, x, bias):
+        """What `_attend` computes, where it can be fused."""
+        from eesmm_keras.ops.fused_attention import attend
+
+        bias = ops.broadcast_to(bias, (bias.shape[0], self.num_heads, *bias.shape[2:]))
+        return attend(x, bias, self.num_heads, self.fused == "interpreted")
 
     def _scaled(self, query, key):
         """Queries and keys whose products are the scores."""

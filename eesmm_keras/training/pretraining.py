@@ -9,6 +9,7 @@ from eesmm_keras.data.pipeline import batch_members, load_arrays, pretrain_datas
 from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import both_sides, in_words, plain_size
+from eesmm_keras.layers.fused import check_one_gpu, fuse_attention
 from eesmm_keras.layers.recomputed import recompute_blocks
 from eesmm_keras.names import built_by, shortened
 from eesmm_keras.training.bad_images import bad_images_line, open_images
@@ -79,6 +80,9 @@ class Pretrain(Job):
             self.origin = start_from(self.model, weights, settings)
         if settings.remat:
             recompute_blocks(self.model)
+        if settings.fused_attention:
+            fuse_attention(self.model)
+            check_one_gpu()
         optimizer = make_optimizer(
             settings,
             self.model,

@@ -22,13 +22,16 @@ class Audit:
     text: str
 
 
-def audit(method, backbone, batch, precision, device, image_size=None, remat=False):
+def audit(
+    method, backbone, batch, precision, device, image_size=None, remat=False, fused_attention=False
+):
     """Build a method as `eesmm pretrain` does and compile its step.
 
     Args:
         method: name, with arguments as in `eesmm:num_mixed=4`. backbone: a preset's name.
         batch: images in a step. precision: Keras' policy. device: name of an `Accelerator`.
         image_size: side in pixels; None: the preset's. remat: see `recompute_blocks`.
+        fused_attention: see `fuse_attention`.
 
     Raises:
         UserError: an unknown name, the extra is not there, or Keras does not run on JAX.
@@ -36,6 +39,7 @@ def audit(method, backbone, batch, precision, device, image_size=None, remat=Fal
     import keras
 
     from eesmm_keras.backbones import from_preset
+    from eesmm_keras.layers.fused import fuse_attention
     from eesmm_keras.layers.recomputed import recompute_blocks
     from eesmm_keras.methods import get
     from eesmm_keras.names import split_arguments
@@ -51,6 +55,8 @@ def audit(method, backbone, batch, precision, device, image_size=None, remat=Fal
     model = get(name)(from_preset(backbone, **size), **{"seed": 0, **arguments})
     if remat:
         recompute_blocks(model)
+    if fused_attention:
+        fuse_attention(model)
     model.compile(LayerDecayAdamW(1e-4))
     compiled = compile_step(model, batch, target)
     program = Program.parse(compiled.as_text())

@@ -17,6 +17,8 @@ _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id",
     "replica-id", "opt-barrier", "copy-done", "async-done", "all-reduce-done", "domain",
 }  # fmt: skip
+# The target of what Triton compiled; in a step of ours that is fused attention.
+_TRITON = "__gpu$xla.gpu.triton"
 _INTO = {"while", "conditional", "call", "async-start"}
 _INSTRUCTION = re.compile(r"\s*(ROOT )?%?([\w.\-]+) = (.*)")
 _OPCODE = re.compile(r"\s*([a-z][\w\-]*)\((.*)")
@@ -130,7 +132,8 @@ class Program:
             return read + _written(root, inner, instruction.shape)
         if instruction.opcode in ("gather", "dynamic-slice", "slice"):
             return 2 * size_of(instruction.shape)
-        if instruction.opcode == "custom-call" and instruction.shape.startswith("("):
+        triton = _TRITON in instruction.rest
+        if instruction.opcode == "custom-call" and instruction.shape.startswith("(") and not triton:
             # cuBLAS: the result and a workspace that counts for nothing.
             return sum(map(size_of, shapes)) + size_of(instruction.shape.split("]")[0] + "]")
         return sum(map(size_of, shapes)) + size_of(instruction.shape)
@@ -140,6 +143,8 @@ class Program:
             return _dot(instruction, computation)
         if instruction.opcode == "custom-call" and "cublas" in instruction.rest:
             return _dot(instruction, computation)
+        if instruction.opcode == "custom-call" and _TRITON in instruction.rest:
+            return _fused_attention(instruction, computation), "half"
         if instruction.opcode == "fusion":
             inner = self.computations[instruction.called("calls")[0]]
             found = [self._flops(i, inner) for i in inner.values()]
@@ -179,6 +184,15 @@ def _first_outside(text, wanted):
             return place
         depth += (letter in "({[") - (letter in ")}]")
     return len(text)
+
+
+def _fused_attention(instruction, computation):
+    """Operations of a kernel of `ops.fused_attention`, by the tiles that it computes."""
+    batch, sets, size, width = computation[instruction.operands[0]].dims
+    tile = max(16, 1 << (size - 1).bit_length())
+    # The scores and the sum of the values; on the way back the scores again, and four gradients.
+    products = 5 if instruction.shape.startswith("(") else 2
+    return products * 2 * batch * sets * tile * tile * width / 3
 
 
 def _users(name, computation):

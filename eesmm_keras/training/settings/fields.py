@@ -164,6 +164,9 @@ class PretrainSettings(Schedule):
     remat: bool = setting(
         False, "Less memory, more time: compute each block again on the way back.", option=""
     )
+    fused_attention: bool = setting(
+        False, "Attention in windows in one kernel, on one NVIDIA GPU under JAX.", option=""
+    )
     pictures_every: Count = setting(10, "Epochs between two pictures.")
     probe_data: Path | None = setting(
         None, "Labelled images: the accuracy of frozen features while training.", option="DATA"
