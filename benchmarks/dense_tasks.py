@@ -21,9 +21,14 @@ from eesmm_keras.training.finetuning import finetune
 from eesmm_keras.training.settings import resolve
 
 
+def name_of(weights):
+    """What a table calls weights: the last part of their path."""
+    return Path(weights).resolve().name if weights != "none" else "none"
+
+
 def score(args, weights, seed):
     """Scores on the test images of one fine-tuning, {name: number}; kept in a file."""
-    name = Path(weights).resolve().name if weights != "none" else "none"
+    name = name_of(weights)
     out = Path(args.out, f"{name}-{seed}")
     kept = out / "scores.json"
     with contextlib.suppress(FileNotFoundError):
@@ -52,6 +57,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
+    names = list(map(name_of, args.weights.split(",")))
+    if len(set(names)) < len(names):
+        parser.error(f"--weights are told apart by the last part of their paths; got {names}.")
     found = {}
     for seed in map(int, args.seeds.split(",")):
         for weights in args.weights.split(","):
