@@ -55,8 +55,20 @@ SLOW = [
         "a classifier's run in resume; nothing of the loop depends on the task",
     ),
     Slow(
+        "detection::a_detector_learns_to_find_coloured_rectangles",
+        "the targets of every box in detection_targets, and a run",
+    ),
+    Slow(
+        "detection::predicted_boxes_are_those_of_the_model_and_of_an_onnx_file",
+        "the evaluation of a run's boxes against pycocotools",
+    ),
+    Slow(
+        "detection::boxes_that_were_begun_go_on_to_the_same_file",
+        "rows that were begun in answers",
+    ),
+    Slow(
         "detection::an_export_tells_its_classes_and_how_it_is_used",
-        "exports of a classifier in exports_files, an ONNX file of boxes in detection",
+        "exports of a classifier in exports_files",
     ),
     Slow(
         "inputs_commands::an_interrupted_run_goes_on_bit_for_bit",
