@@ -170,3 +170,59 @@ def test_what_shards_do_not_hold_is_refused(folder, tmp_path):
     (out / "index.json").write_text(json.dumps({**index, "version": 2}))
     with pytest.raises(DataError, match="prepare it again"):
         open_source(out)
+
+
+@pytest.fixture
+def bucket():
+    """An address that holds nothing, in this process's memory."""
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    yield "memory://bucket/shards"
+    files.store.clear()
+
+
+def test_shards_at_an_address_are_those_of_a_folder(folder, tmp_path, bucket, monkeypatch):
+    prepare(folder, tmp_path / "shards", size=30, per_shard=5)
+    write, made = preparing._write, []
+
+    def stops(out, name, *arguments):
+        made.append(name)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return write(out, name, *arguments)
+
+    monkeypatch.setattr(preparing, "_write", stops)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, bucket, size=30, per_shard=5)
+    with pytest.raises(DataError, match="no prepared data at memory://bucket/shards"):
+        open_source(bucket)
+    assert "18 images in 4 shard(s)" in eesmm(
+        "prepare", "--data", folder, "--out", bucket, "--size", 30, "--images-per-shard", 5
+    )
+    assert made.count("train-00000") == 1
+    for split in ("train", "test"):
+        here, there = open_source(bucket, split), open_source(tmp_path / "shards", split)
+        for i in range(len(there)):
+            np.testing.assert_array_equal(here.load(i), there.load(i))
+    assert f"in {bucket}/test-00000.tfrecord" in here.describe(0)
+    with pytest.raises(DataError, match="was begun with another size"):
+        prepare(folder, bucket, size=31, per_shard=5)
+
+
+def test_addresses_that_do_not_answer_say_why(bucket):
+    with pytest.raises(DataError, match="no address that fsspec knows"):
+        open_source("nonsense://bucket/shards")
+    with pytest.raises(DataError, match="no prepared data"):
+        open_source(bucket)
+
+
+def test_damage_at_an_address_is_a_bad_image(folder, bucket):
+    prepare(folder, bucket, size=30, raw=True)
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    path = f"{bucket.removeprefix('memory:/')}/train-00000.tfrecord"
+    source, data = open_source(bucket), bytearray(files.cat_file(path))
+    files.pipe_file(path, bytes(255 - byte for byte in data))
+    with pytest.raises(DataError, match="checksum"):
+        source.load(0)
+    files.rm(path)
+    with pytest.raises(DataError, match="not there any more"):
+        source.load(0)

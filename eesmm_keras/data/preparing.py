@@ -5,17 +5,16 @@ import json
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.places import place_of
 from eesmm_keras.data.shards import COLUMNS, INDEX, KIND, VERSION, read_columns
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.data.splits import NO_TEST
 from eesmm_keras.progress import track
-from eesmm_keras.whole_files import write_atomically
 
 # Bytes before the content of a TFRecord (its length and the checksum of that), and behind it.
 _BEFORE, _BEHIND = 12, 4
@@ -30,7 +29,7 @@ def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None
     same steps.
 
     Args:
-        data: see `open_source`. out: folder, new or of the same call.
+        data: see `open_source`. out: folder or address (`places.Address`), new or of the same call.
         size: of the shorter side, in pixels.
         raw: arrays of 8 bits instead of JPEG: larger, and faster to read.
         quality: of JPEG, 1 to 95. per_shard: images in a shard.
@@ -43,7 +42,7 @@ def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None
     Raises:
         DataError: the data cannot be opened or are no 8-bit RGB; `out` holds something else.
     """
-    out, say = Path(out), say or (lambda line: None)
+    out, say = place_of(out), say or (lambda line: None)
     sources = parts_of(data, **where)
     if not all(source.reading.plain for source in sources.values()):
         raise DataError(f"'{data}' holds native pixels, and prepare writes 8-bit RGB pictures.")
@@ -73,9 +72,9 @@ def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None
     }  # fmt: skip
     if bad:
         lines = "".join(f"{line}\n" for line in bad)
-        write_atomically(out / "bad_images.txt", lambda file: file.write(lines.encode()))
-        say(f"{len(bad)} images could not be read: {out / 'bad_images.txt'}")
-    write_atomically(out / INDEX, lambda file: file.write(json.dumps(index, indent=1).encode()))
+        out.write("bad_images.txt", lines.encode())
+        say(f"{len(bad)} images could not be read: {out.file('bad_images.txt')}")
+    out.write(INDEX, json.dumps(index, indent=1).encode())
     return index
 
 
@@ -101,24 +100,23 @@ def _opened(data, part, where):
 
 def _claim(out, asked):
     """Make the folder, or see that it is of the same call."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / _ASKED
-    there = json.loads(path.read_text("utf-8")) if path.is_file() else None
-    if there is None and any(out.iterdir()):
+    anything, content = out.claim(), out.read(_ASKED)
+    there = None if content is None else json.loads(content)
+    if there is None and anything:
         raise DataError(f"{out} is not empty. Choose another --out.")
     if there not in (None, asked):
         changed = ", ".join(key for key in asked if there.get(key) != asked[key])
         raise DataError(f"{out} was begun with another {changed}. Choose another --out.")
-    write_atomically(path, lambda file: file.write(json.dumps(asked).encode()))
+    out.write(_ASKED, json.dumps(asked).encode())
 
 
 def _whole(out, name):
     """Columns of a shard that an earlier call has finished, or None."""
-    record, columns = out / f"{name}.tfrecord", out / f"{name}.npz"
-    if not (record.is_file() and columns.is_file()):
+    there = out.size(f"{name}.tfrecord")
+    if there is None or out.size(f"{name}.npz") is None:
         return None
-    found = read_columns(columns)
-    return found if record.stat().st_size == int(found["length"]) else None
+    found = read_columns(out, name)
+    return found if there == int(found["length"]) else None
 
 
 def _short(name, data):
@@ -129,6 +127,18 @@ def _short(name, data):
 
 def _write(out, name, source, numbers, asked):
     """One shard, whole or not at all: its columns."""
+    with out.under_way(f"{name}.tfrecord") as partial:
+        columns = _fill(partial, name, source, numbers, asked)
+        if partial.stat().st_size != columns["length"]:
+            raise DataError(f"{partial} was not written whole: is the disk full?")
+    file = io.BytesIO()
+    np.savez(file, **columns)
+    out.write(f"{name}.npz", file.getvalue())
+    return columns
+
+
+def _fill(path, name, source, numbers, asked):
+    """Write the records of a shard to a local file: its columns."""
     import tensorflow as tf
 
     size, raw, quality = asked["size"], asked["raw"], asked["quality"]
@@ -141,9 +151,8 @@ def _write(out, name, source, numbers, asked):
         return encoded(image, raw, quality), image.size, None
 
     rows, names, bad, position = [], [], [], 0
-    partial = out / f"partial-{name}.tfrecord"
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, \
-            tf.io.TFRecordWriter(str(partial)) as file:  # fmt: skip
+            tf.io.TFRecordWriter(str(path)) as file:  # fmt: skip
         found = track(pool.map(picture, numbers), len(numbers), name, count=lambda one: 1)
         for i, (data, sides, reason) in zip(numbers, found, strict=True):
             if reason:
@@ -163,10 +172,6 @@ def _write(out, name, source, numbers, asked):
         blob=np.frombuffer(b"".join(names), np.uint8), ends=np.cumsum([len(n) for n in names]),
         length=np.int64(position), bad=np.array(bad, np.str_),
     )  # fmt: skip
-    if partial.stat().st_size != position:
-        raise DataError(f"{partial} was not written whole: is the disk full?")
-    os.replace(partial, out / f"{name}.tfrecord")
-    write_atomically(out / f"{name}.npz", lambda file: np.savez(file, **columns))
     return columns
 
 

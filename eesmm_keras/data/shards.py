@@ -6,17 +6,17 @@ SHARDS/train-00000.npz         where in it every picture begins, its size and ch
 SHARDS/bad_images.txt          images that could not be read, if any
 """
 
+import io
 import json
-import os
+import zipfile
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.extents import read_extent
 from eesmm_keras.data.paths import PathList
+from eesmm_keras.data.places import is_address, place_of
 
 INDEX, KIND, VERSION = "index.json", "eesmm shards", 1
 # What is known of every picture beside its name.
@@ -24,7 +24,7 @@ COLUMNS = ("offsets", "sizes", "heights", "widths", "labels", "checksums")
 
 
 def is_prepared(folder):
-    """Whether a folder holds prepared data, of whatever version."""
+    """Whether a folder, or an address, holds prepared data, of whatever version."""
     return _index(folder) is not None
 
 
@@ -32,9 +32,14 @@ def read_index(folder):
     """The dict in index.json.
 
     Raises:
-        DataError: it was written by a later version.
+        DataError: it is not there, or was written by a later version.
     """
     index = _index(folder)
+    if index is None:
+        raise DataError(
+            f"There are no prepared data at {folder}: no {INDEX}. `eesmm prepare --out {folder}` "
+            "writes them, and an address holds nothing else that can be read."
+        )
     if index.get("version") != VERSION:
         raise DataError(
             f"{folder} was prepared by another version of this package (format "
@@ -45,8 +50,14 @@ def read_index(folder):
 
 def _index(folder):
     try:
-        index = json.loads((Path(folder) / INDEX).read_text("utf-8"))
-    except (OSError, ValueError):
+        content = place_of(folder).read(INDEX)
+    except ValueError:  # of a path: it may be anything else that is no folder
+        if is_address(folder):
+            raise
+        return None
+    try:
+        index = json.loads(content or b"")
+    except ValueError:
         return None
     return index if isinstance(index, dict) and index.get("kind") == KIND else None
 
@@ -55,8 +66,8 @@ class Shards(Sequence):
     """Pictures of some shards: JPEG files as bytes, or arrays `(H, W, 3)`.
 
     Args:
-        folder: of prepared data. names: of the shards, without their endings. raw: whether they hold
-            arrays.
+        folder: of prepared data, or their address. names: of the shards, without their endings.
+        raw: whether they hold arrays.
 
     Attributes:
         labels: int64 array, -1 where there is none. paths: `PathList` of the names.
@@ -66,11 +77,11 @@ class Shards(Sequence):
     """
 
     def __init__(self, folder, names, raw):
-        self._files = [os.path.join(folder, f"{name}.tfrecord") for name in names]
-        self._raw = raw
-        found = [read_columns(Path(folder) / f"{name}.npz") for name in names]
-        for file, columns in zip(self._files, found, strict=True):
-            _check_length(file, int(columns["length"]))
+        self._place, self._raw = place_of(folder), raw
+        self._files = [self._place.file(f"{name}.tfrecord") for name in names]
+        found = [read_columns(self._place, name) for name in names]
+        for name, columns in zip(names, found, strict=True):
+            _check_length(self._place, f"{name}.tfrecord", int(columns["length"]))
         counts = [len(columns["offsets"]) for columns in found]
         self._shard = np.repeat(np.arange(len(found)), counts)
         self._columns = {key: np.concatenate([one[key] for one in found]) for key in COLUMNS}
@@ -83,7 +94,8 @@ class Shards(Sequence):
 
     def __getitem__(self, i):
         here = {key: int(column[i]) for key, column in self._columns.items()}
-        data = read_extent(self._files[self._shard[i]], here["offsets"], here["sizes"])
+        file = self._files[self._shard[i]]
+        data = self._place.read_part(file, here["offsets"], here["sizes"])
         if zlib.crc32(data) != here["checksums"]:
             raise DataError("is damaged: its checksum is another one than when it was prepared")
         if not self._raw:
@@ -95,25 +107,32 @@ class Shards(Sequence):
         return f"{self.paths.name(i)} in {self._files[self._shard[i]]}"
 
 
-def read_columns(path):
+def read_columns(place, name):
     """The arrays beside a shard.
+
+    Args:
+        place: `places.Folder` or `Address`. name: of the shard, without ending.
 
     Raises:
         DataError: they cannot be read.
     """
+    file = f"{name}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in (*COLUMNS, "blob", "ends", "length", "bad")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} cannot be read ({error}): prepare the data again.") from error
+        data = io.BytesIO(place.read(file) or b"")
+        with np.load(data, allow_pickle=False) as columns:
+            return {key: columns[key] for key in (*COLUMNS, "blob", "ends", "length", "bad")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{place.file(file)} cannot be read ({error}): prepare the data again."
+        ) from error
 
 
-def _check_length(file, length):
-    there = os.path.getsize(file) if os.path.isfile(file) else 0
+def _check_length(place, name, length):
+    there = place.size(name) or 0
     if there != length:
         raise DataError(
-            f"{file} has {there} bytes instead of {length}: it is damaged. Remove it and its .npz, "
-            "and give the same command of eesmm prepare again."
+            f"{place.file(name)} has {there} bytes instead of {length}: it is damaged. Remove it and "
+            "its .npz, and give the same command of eesmm prepare again."
         )
 
 

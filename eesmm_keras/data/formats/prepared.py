@@ -7,18 +7,19 @@ import numpy as np
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.lazy import Lazy
+from eesmm_keras.data.places import is_address
 from eesmm_keras.data.shards import Shards, is_prepared, read_index
 from eesmm_keras.data.source import Source
 from eesmm_keras.data.splits import choose_part, piece_indices
 
 
 class Prepared(Source):
-    """A folder of prepared shards: the images of the folder they were made from, in its order."""
+    """Prepared shards, in a folder or at an address: the images they were made from, in their order."""
 
-    spelling = "a folder that eesmm prepare wrote"
+    spelling = "a folder or an address (s3://...) to which eesmm prepare wrote"
 
     def matches(self, spec):
-        return isinstance(spec, str | os.PathLike) and is_prepared(spec)
+        return is_address(spec) or (isinstance(spec, str | os.PathLike) and is_prepared(spec))
 
     def open(self, spec, split, options):
         if not options.reading.plain:
