@@ -56,6 +56,14 @@ CASES = {
     "classifier": classifier,
     "segmenter": lambda: Segmenter(backbone(drop_path=0.5), "abc", head_dim=8),
     "detector": lambda: Detector(backbone(drop_path=0.5), "ab", head_dim=8),
+    "accumulate": lambda: tiny_eesmm(backbone()),
+    "average": lambda: tiny_eesmm(backbone()),
+    "bfloat16": lambda: tiny_eesmm(backbone()),
+}
+# Of the optimizer, as the settings `accumulate` and `ema_momentum` have it.
+OPTIONS = {
+    "accumulate": {"gradient_accumulation_steps": 2},
+    "average": {"use_ema": True, "ema_momentum": 0.9},
 }
 LOSSES = {
     "classifier": lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -64,17 +72,19 @@ LOSSES = {
 }
 
 
-def optimizer():
+def optimizer(**options):
     """AdamW whose epsilon is large beside rounding errors, which it would blow up to full steps."""
-    return LayerDecayAdamW(1e-3, epsilon=1e-3)
+    return LayerDecayAdamW(1e-3, epsilon=1e-3, **options)
 
 
 def train(case, devices):
     """Loss of every step, and the final weights."""
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_bfloat16" if case == "bfloat16" else "float32")
     with devices.scope():
         model = CASES[case]()
-        model.compile(optimizer(), *([LOSSES[case]()] if case in LOSSES else []))
+        own = optimizer(**OPTIONS.get(case, {}))
+        model.compile(own, *([LOSSES[case]()] if case in LOSSES else []))
         model.optimizer.build(model.trainable_variables)
     images, labels = random_images(16), np.eye(4, dtype="float32")[np.arange(16) % 4]
     if case == "segmenter":  # class 3 is none: pixels that are ignored, more in some images

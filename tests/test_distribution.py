@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -69,6 +70,16 @@ def test_two_devices_train_like_one():
     for run in runs:
         np.testing.assert_allclose(run["two"], run["one"], rtol=1e-5, err_msg=run["case"])
         assert run["weights"] < 1e-5, run
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
+def test_accumulation_on_several_devices_is_refused():
+    from eesmm_keras.training.devices.tensorflow import TensorFlowDevices
+
+    devices = TensorFlowDevices(SimpleNamespace(num_replicas_in_sync=2))
+    with pytest.raises(UserError, match=r"accumulate=2 does not work.*KERAS_BACKEND=jax"):
+        devices.check_settings(SimpleNamespace(accumulate=2))
+    devices.check_settings(SimpleNamespace(accumulate=1))
 
 
 @not_torch

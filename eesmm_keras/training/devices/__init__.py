@@ -41,6 +41,7 @@ def use_devices(settings):
     cluster = find_cluster(settings.coordinator, settings.num_hosts, settings.host_index)
     with contextlib.ExitStack() as stack:
         devices = _backend().start(kind, count, cluster, stack)
+        devices.check_settings(settings)
         devices.out = devices.own_out = settings.out
         if cluster and not cluster.is_chief:
             devices.own_out = stack.enter_context(_silent())

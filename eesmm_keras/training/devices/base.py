@@ -55,6 +55,9 @@ class Devices:
         """Context in which the model is built and compiled."""
         return contextlib.nullcontext()
 
+    def check_settings(self, settings):
+        """Raise a UserError where these devices cannot train as settings want it."""
+
     def steps_of_hosts(self, step):
         """What all hosts give for `step`, or as much of it as tells whether it is the same."""
         return [step]

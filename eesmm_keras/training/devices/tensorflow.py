@@ -20,6 +20,14 @@ class TensorFlowDevices(Devices):
     def scope(self):
         return self.strategy.scope()
 
+    def check_settings(self, settings):
+        # Keras 3.15 applies the sum under a condition, in which TensorFlow's devices cannot meet.
+        if getattr(settings, "accumulate", 1) > 1:
+            raise UserError(
+                f"accumulate={settings.accumulate} does not work on several devices of TensorFlow. "
+                "Take KERAS_BACKEND=jax, or a smaller batch without it."
+            )
+
     def steps_of_hosts(self, step):
         if self.hosts == 1:
             return [step]
