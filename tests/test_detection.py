@@ -252,5 +252,11 @@ def test_an_export_tells_its_classes_and_how_it_is_used(trained, onnx, data, tmp
         with contextlib.redirect_stdout(io.StringIO()) as said:
             exec(program, {})
         assert said.getvalue().split()[0] in CATEGORIES.values()
+    page = Path(__file__).parent.parent / "docs" / "detection.md"
+    program = page.read_text().split("```python\n")[1].split("```")[0]
+    program = program.replace('"detector.onnx"', repr(str(onnx))).replace("photo.jpg", image)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(program.replace("min_score=0.3", "min_score=0.1"), {})
+    assert said.getvalue().split()[0] in CATEGORIES.values()
     with pytest.raises(UserError, match="takes encoders and image classifiers, and this is a Dete"):
         find_layout("timm", load_model(trained[0]))

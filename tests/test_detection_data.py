@@ -1,5 +1,6 @@
 """Boxes as labels: how they are read and shown."""
 
+import contextlib
 import json
 import re
 
@@ -117,8 +118,10 @@ def test_an_image_whose_annotations_are_bad_is_a_bad_image(tmp_path, change, rea
     kind = "annotations" if change.keys() & {"bbox", "category_id"} else "images"
     changed(tmp_path, lambda content: content[kind][0].update(change), "train")
     source = open_source(tmp_path, "train", labelled="boxes")
-    ((images, rows),) = evaluation_dataset(source, 16, 8)
-    assert (len(images), len(rows)) == (5, 5)
+    for i in range(len(source)):
+        with contextlib.suppress(DataError):
+            source.load_labelled(i)
+    assert len(source.good_indices()) == 5
     ((name, told),) = source.bad
     assert name.endswith((".png", ".json"))
     assert re.search(reason, told)
