@@ -1,6 +1,7 @@
 """Small data under the names that README and docs use, for running what stands there."""
 
 import shutil
+import tarfile
 
 import numpy as np
 from PIL import Image
@@ -33,6 +34,16 @@ def labelled(root):
     for seed, name in enumerate(("cats", "dogs", "owls")):
         for part, count in (("train", 12), ("test", 8)):
             _pictures(root / "labelled" / part / name, count, seed)
+
+
+def shards(root):
+    """Two tar shards, as WebDataset writes them."""
+    (root / "shards").mkdir()
+    for number, part in enumerate(("a", "b")):
+        _pictures(root / part, 8, number)
+        with tarfile.open(root / "shards" / f"train-{number:03}.tar", "w") as file:
+            for path in sorted((root / part).iterdir()):
+                file.add(path, f"{part}{path.name}")
 
 
 def streets(root):
