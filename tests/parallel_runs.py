@@ -173,6 +173,8 @@ TASKS = {"pretrain": tiny_pretrain, "finetune": tiny_finetune}
 
 if __name__ == "__main__":
     if sys.argv[1] == "replicas":
+        if keras.backend.backend() == "tensorflow":
+            CASES.pop("accumulate")  # refused: see its devices
         replicas(sys.argv[2:] or list(CASES))
     else:
         coordinator, index, folder, *tasks = sys.argv[2:]
