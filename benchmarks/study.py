@@ -1,6 +1,6 @@
 """Tables of docs/evidence.md from the finished cells in docs/evidence/: nothing is run, no data needed.
 
-python benchmarks/study.py                          # every cell, a table per data set
+python benchmarks/study.py                          # every cell, a table per data set and fine-tuning
 python benchmarks/study.py --picture docs/evidence/rates.png
 """
 
@@ -76,11 +76,14 @@ def main():
     check(args.cells)
     sets = {}
     for cell in evidence.read_cells(args.cells):
-        sets.setdefault(cell["settings"]["data"]["class_names_sha256"], []).append(cell)
-    for cells in sorted(sets.values(), key=len, reverse=True):
+        settings = cell["settings"]
+        key = (settings["data"]["class_names_sha256"], *settings["labels"])
+        sets.setdefault(key, []).append(cell)
+    for (_, *labels), cells in sorted(sets.items(), key=lambda item: -len(item[1])):
         data = cells[0]["settings"]["data"]
         found = rows(cells, args.first)
-        print(f"{data['classes']} classes, {data['test_images']} test images\n")
+        tuned = f", fine-tuned on {', '.join(labels)}" if labels else ""
+        print(f"{data['classes']} classes, {data['test_images']} test images{tuned}\n")
         print(table.markdown(found))
         if args.picture and len(cells) == max(map(len, sets.values())):
             from eesmm_keras.comparison.picture import draw
