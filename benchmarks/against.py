@@ -21,10 +21,8 @@ TURN = 1.0
 HERE = Path(__file__).resolve().parent.parent
 
 
-def child(spec):
-    """Build the model once; then one turn a line of input, seconds per step as the answer."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+def compiled(spec):
+    """A method, compiled, and a batch of images for it."""
     import numpy as np
 
     from eesmm_keras import LayerDecayAdamW, methods
@@ -37,6 +35,14 @@ def child(spec):
     model.compile(optimizer)
     shape = (spec["batch_size"], *backbone.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    return model, images
+
+
+def child(spec):
+    """Build the model once; then one turn a line of input, seconds per step as the answer."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    model, images = compiled(spec)
     for _ in range(3):
         model.train_on_batch(images)
     print("ready", file=answers, flush=True)

@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from against import compiled
+
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -24,18 +26,7 @@ def child(spec):
     """Build and compile the model, and print how long its first step and its second one take, in s."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import numpy as np
-
-    from eesmm_keras import LayerDecayAdamW, methods
-    from eesmm_keras.backbones import from_preset
-
-    backbone = from_preset(spec["backbone"])
-    model = methods.get(spec["method"])(backbone, seed=0)
-    optimizer = LayerDecayAdamW(1e-4)
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer)
-    shape = (spec["batch_size"], *backbone.image_shape)
-    images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    model, images = compiled(spec)
     for _ in range(2):
         begin = time.perf_counter()
         model.train_on_batch(images)

@@ -82,8 +82,8 @@ def test_records_are_examples_that_tensorflow_reads(folder, tmp_path):
     assert tf.io.decode_jpeg(found[0]["image/encoded"]).shape == (30, 40, 3)
 
 
-def test_what_was_stopped_goes_on_and_makes_the_same(folder, tmp_path, monkeypatch):
-    prepare(folder, tmp_path / "whole", size=30, per_shard=3)
+def stopped_at_third_shard(monkeypatch):
+    """Let `prepare` be interrupted before the third shard it writes: list of the names it comes to."""
     made, write = [], preparing._write
 
     def stops(out, name, *arguments):
@@ -93,6 +93,12 @@ def test_what_was_stopped_goes_on_and_makes_the_same(folder, tmp_path, monkeypat
         return write(out, name, *arguments)
 
     monkeypatch.setattr(preparing, "_write", stops)
+    return made
+
+
+def test_what_was_stopped_goes_on_and_makes_the_same(folder, tmp_path, monkeypatch):
+    prepare(folder, tmp_path / "whole", size=30, per_shard=3)
+    made = stopped_at_third_shard(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "parts", size=30, per_shard=3)
     assert not (tmp_path / "parts" / "index.json").exists()
@@ -182,15 +188,7 @@ def bucket():
 
 def test_shards_at_an_address_are_those_of_a_folder(folder, tmp_path, bucket, monkeypatch):
     prepare(folder, tmp_path / "shards", size=30, per_shard=5)
-    write, made = preparing._write, []
-
-    def stops(out, name, *arguments):
-        made.append(name)
-        if len(made) == 3:
-            raise KeyboardInterrupt
-        return write(out, name, *arguments)
-
-    monkeypatch.setattr(preparing, "_write", stops)
+    made = stopped_at_third_shard(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, bucket, size=30, per_shard=5)
     with pytest.raises(DataError, match="no prepared data at memory://bucket/shards"):
