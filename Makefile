@@ -4,7 +4,7 @@ VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test test-all test-lowest lint docs wheel notebook
+.PHONY: demo test test-all test-docs test-lowest lint docs wheel notebook
 
 $(VENV)/demo.ok: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,10 @@ test test-all: $(VENV)/test.ok lint
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(CHOSEN) || status=1; \
 	done; exit $$status
+
+# The commands and programs of all pages, on small data.
+test-docs: $(VENV)/test.ok
+	EESMM_ALL_DOCS=1 KERAS_BACKEND=tensorflow $(VENV)/bin/python -m pytest tests/test_docs_run.py
 
 # With the oldest dependencies: tests of reading, settings, commands and reports, which are cheap.
 LOWEST = data_formats data_decoding data_reading settings cli_lists cli_boundary reports neighbours \

@@ -18,8 +18,13 @@ def made(tmp_path_factory):
     return folder
 
 
+# In minutes: all pages with `make test-docs`, and these two in any case.
+EVERY = os.environ.get("EESMM_ALL_DOCS")
+CHOSEN = [page for page in docs_runner.PAGES if EVERY or page in ("README.md", "quickstart.ipynb")]
+
+
 @pytest.mark.slow  # parsed, compiled and checked for names in test_docs
-@pytest.mark.parametrize("page", docs_runner.PAGES)
+@pytest.mark.parametrize("page", CHOSEN)
 def test_a_page_runs(page, made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line, reason in docs_runner.run_page(page, tmp_path, made):
