@@ -14,10 +14,9 @@ from eesmm_keras.data.places import place_of
 from eesmm_keras.data.shards import COLUMNS, INDEX, KIND, VERSION, read_columns
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.data.splits import NO_TEST
+from eesmm_keras.data.tfrecords import AFTER, BEFORE
 from eesmm_keras.progress import track
 
-# Bytes before the content of a TFRecord (its length and the checksum of that), and behind it.
-_BEFORE, _BEHIND = 12, 4
 _ASKED = "asked.json"
 
 
@@ -163,9 +162,9 @@ def _fill(path, name, source, numbers, asked):
             content = example(data, sides, label, names[-1], raw)
             file.write(content)
             width, height = sides
-            start = position + _BEFORE + content.index(data)
+            start = position + BEFORE + content.index(data)
             rows.append((start, len(data), height, width, label, zlib.crc32(data)))
-            position += _BEFORE + len(content) + _BEHIND
+            position += BEFORE + len(content) + AFTER
     table = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
     columns = dict(zip(COLUMNS, table.T, strict=True))
     columns.update(

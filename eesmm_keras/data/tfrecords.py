@@ -11,7 +11,7 @@ from eesmm_keras.data.extents import read_extent
 
 # A record is its length (8 bytes, little-endian), a checksum of that (4), the data, a checksum (4).
 _LENGTH = struct.Struct("<Q")
-_BEFORE, _AFTER = _LENGTH.size + 4, 4
+BEFORE, AFTER = _LENGTH.size + 4, 4
 
 
 def record_extents(path):
@@ -30,11 +30,11 @@ def record_extents(path):
             while place < end:
                 head = os.pread(file.fileno(), _LENGTH.size, place)
                 size = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else end
-                if place + _BEFORE + size + _AFTER > end:
+                if place + BEFORE + size + AFTER > end:
                     raise DataError(f"{path} is cut short: its last record is not whole.")
-                offsets.append(place + _BEFORE)
+                offsets.append(place + BEFORE)
                 sizes.append(size)
-                place += _BEFORE + size + _AFTER
+                place += BEFORE + size + AFTER
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     return np.array(offsets, np.int64), np.array(sizes, np.int64)
