@@ -9,7 +9,7 @@ DEMO_OUT ?= runs/demo
 $(VENV)/demo.ok: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --editable .
+	$(VENV)/bin/python -m pip install --quiet --editable ".[demo]"
 	touch $@
 
 $(VENV)/test.ok: pyproject.toml

@@ -43,7 +43,7 @@ def group(ctx, debug):
     """Pre-train a vision encoder on unlabelled images, fine-tune it, export it.
 
     \b
-    eesmm demo                                  everything once, on handwritten digits
+    eesmm demo                                  everything once, on photographs with 5 labels per class
     eesmm pretrain --data IMAGES --out RUN      images without labels -> encoder
     eesmm finetune --data LABELLED --weights RUN --out RUN2
     eesmm export --weights RUN2 --format onnx --out model.onnx

@@ -70,6 +70,7 @@ _BACKEND_FREE = (
     "data_sources",
     "data_statistics",
     "data_tfds",
+    "demo",
     "detection",
     "detection_data",
     "detection_targets",

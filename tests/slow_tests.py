@@ -39,6 +39,10 @@ SLOW = [
         on=NOT_TENSORFLOW,
     ),
     Slow(
+        "demo::demo",
+        "the same way, command by command, in cli",
+    ),
+    Slow(
         "segmentation::a_stopped_run_ends_like_an_undisturbed_one",
         "a classifier's run in resume; nothing of the loop depends on the task",
     ),

@@ -1,6 +1,7 @@
 """What the sources of this package find, and how they divide it."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -210,6 +211,29 @@ def test_digits():
     assert parts["test"].class_names == tuple("0123456789")
     image = np.asarray(parts["test"].load(0))
     assert (image.shape, image.dtype, image.max()) == ((8, 8, 3), np.uint8, 255)
+
+
+def test_photo_tiles_of_test_share_no_pixel_with_the_others():
+    parts = {split: open_source("photo-tiles", split) for split in (None, "train", "val", "test")}
+    assert [len(parts[split]) for split in (None, "train", "val", "test")] == [4000, 3200, 800, 960]
+    assert parts["test"].class_names[0] == "astronaut"
+    border = 358  # 70 % of the 512 pixels of the first photograph
+    for part, source in parts.items():
+        for i in np.flatnonzero(source.labels == 0):
+            x = int(source.describe(i).split(" at ")[1].split(",")[0])
+            assert x >= border if part == "test" else x + 32 <= border
+    assert parts["train"].load(0).size == (32, 32)
+
+
+def test_photo_tiles_are_the_same_whatever_the_seed():
+    first, second = (open_source("photo-tiles", "test", seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(first.load(7), second.load(7))
+
+
+def test_photo_tiles_name_the_extra_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(DataError, match=r"eesmm-keras\[demo\]"):
+        open_source("photo-tiles")
 
 
 def test_digits_test_images_do_not_depend_on_the_seed():

@@ -33,7 +33,8 @@ def open_source(
               images alone, in any folders;
             - `"tfds:NAME"` or `"tfds:NAME:SPLIT"`, a TensorFlow Datasets name, such as
               `"tfds:cifar10"` or `"tfds:imagenet_v2:test[:50%]"`;
-            - `"digits"`: scikit-learn's 8 x 8 digits. For a folder of that name write `./digits`;
+            - `"digits"`: scikit-learn's 8 x 8 digits; `"photo-tiles"`: tiles of scikit-image's
+              photographs. For folders of these names write `./digits`, `./photo-tiles`;
             - whatever a plug-in takes, see `source.Source`.
         split: None is everything that pre-training may see: the train part, or all there is where
             there are no parts. "train", "val" and "test" give the part of that name. Where there

@@ -25,8 +25,8 @@ from eesmm_keras.training.settings.kinds import (
 )
 
 _DATA = (
-    "digits (bundled with scikit-learn), a folder of class folders (with or without train/ val/ "
-    "test/), a flat folder of images, tfds:NAME[:SPLIT], wds:SHARDS or parquet:FILES."
+    "digits (bundled with scikit-learn), photo-tiles, a folder of class folders (with or without "
+    "train/ val/ test/), a flat folder of images, tfds:NAME[:SPLIT], wds:SHARDS or parquet:FILES."
 )
 
 

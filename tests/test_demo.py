@@ -1,0 +1,35 @@
+"""`eesmm demo` with a few steps of training: the way through, its table, and what it refuses."""
+
+import pytest
+
+from eesmm_keras.cli import _demo
+from eesmm_keras.errors import UserError
+from eesmm_keras.training import settings
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    whole = settings.resolve
+
+    def resolve(kind, recipe, options):
+        return whole(kind, recipe, options={**options, "epochs": 1, "steps_per_epoch": 1})
+
+    monkeypatch.setattr(settings, "resolve", resolve)
+
+
+def test_demo(few_steps, tmp_path, capsys):
+    rows = _demo.run_demo(tmp_path / "demo", seed=1)
+    # Frozen features and raw pixels beat guessing, one in sixteen, however little is trained.
+    assert len(rows) == 6
+    assert sum(value > 1 / 16 for value in rows.values()) >= 4
+    printed = capsys.readouterr().out
+    assert "5 labelled tiles per class, 960 test tiles" in printed
+    for name, value in rows.items():
+        assert f"{name:60} {value:8.4f}" in printed
+    assert (tmp_path / "demo" / "classifier.onnx").exists()
+    assert (tmp_path / "demo" / "classifier" / "saved_model.pb").exists()
+
+
+def test_demo_keeps_what_is_there(tmp_path):
+    with pytest.raises(UserError, match="exists already"):
+        _demo.run_demo(tmp_path)
