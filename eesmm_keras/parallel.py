@@ -46,3 +46,22 @@ def device_parts(rows):
     distribution = keras.distribution.distribution()
     count = 1 if distribution is None else distribution.num_model_replicas
     return 1 if rows % count else count
+
+
+def gather_rows(x):
+    """The whole batch's rows of a tensor, in order; gradients go back to the replicas that made them.
+
+    Args:
+        x: `(B, ...)`, this replica's part of the batch; all replicas have equally many rows.
+
+    Returns:
+        `(rows, first)`: tensor `(replicas * B, ...)`, and where in it this replica's rows begin;
+        `(x, 0)` where a step sees the whole batch.
+    """
+    replicas, index = replica()
+    if replicas == 1:
+        return x, 0
+    import tensorflow as tf
+
+    rows = tf.distribute.get_replica_context().all_gather(x, axis=0)
+    return rows, index * tf.shape(x)[0]

@@ -1,9 +1,11 @@
 """Small trainings on several devices or hosts, run by test_distribution.py in child processes.
 
-python parallel_runs.py replicas [CASES...]           each on 2 devices and on 1, as lines of JSON
-python parallel_runs.py host COORDINATOR INDEX FOLDER TASKS...
+python parallel_runs.py replicas [N] [CASES...]       each on N devices (2) and on 1, as lines of JSON
+python parallel_runs.py host ADDRESSES INDEX FOLDER TASKS...   a host of several, see hosts.py
+python parallel_runs.py alone FOLDER TASKS...                  the same in one process
 """
 
+import functools
 import json
 import sys
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ import tensorflow as tf
 
 from conftest import random_images, tiny_backbone, tiny_eesmm
 from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone
-from eesmm_keras.methods import dmjd, greenmim, mae, mixmim, simmim
+from eesmm_keras.methods import contrastive, dmjd, greenmim, mae, mixmim, simmim
 from eesmm_keras.ops.box_grid import NO_BOX
 from eesmm_keras.ops.mixing import partners
 from eesmm_keras.tasks.box_losses import BoxLoss
@@ -53,6 +55,9 @@ CASES = {
     "dmjd": lambda: dmjd.DMJD(
         backbone(), target="pixels", num_views=1, projector_dim=16, mask_bank_size=4, **SMALL
     ),
+    "contrastive": lambda: contrastive.ContrastiveMIM(
+        backbone(), projector_dim=16, mask_bank_size=4, **SMALL
+    ),
     "classifier": classifier,
     "segmenter": lambda: Segmenter(backbone(drop_path=0.5), "abc", head_dim=8),
     "detector": lambda: Detector(backbone(drop_path=0.5), "ab", head_dim=8),
@@ -64,6 +69,16 @@ CASES = {
 OPTIONS = {
     "accumulate": {"gradient_accumulation_steps": 2},
     "average": {"use_ema": True, "ema_momentum": 0.9},
+}
+_SMALL = ["decoder_dim=16", "decoder_num_heads=2", "decoder_depth=1", "mask_bank_size=4"]
+# As `--set` has it.
+OF_METHODS = {
+    "eesmm": [*_SMALL, "mixing=views"],
+    "greenmim": _SMALL,
+    "mae": _SMALL,
+    "mixmim": [*_SMALL[:3], "partner=pair"],
+    "dmjd": [*_SMALL, "target=pixels", "num_views=1", "projector_dim=16"],
+    "contrastive": [*_SMALL, "projector_dim=16"],
 }
 LOSSES = {
     "classifier": lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -77,7 +92,7 @@ def optimizer(**options):
     return LayerDecayAdamW(1e-3, epsilon=1e-3, **options)
 
 
-def train(case, devices):
+def train(case, devices, batch=8):
     """Loss of every step, and the final weights."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if case == "bfloat16" else "float32")
@@ -86,14 +101,15 @@ def train(case, devices):
         own = optimizer(**OPTIONS.get(case, {}))
         model.compile(own, *([LOSSES[case]()] if case in LOSSES else []))
         model.optimizer.build(model.trainable_variables)
-    images, labels = random_images(16), np.eye(4, dtype="float32")[np.arange(16) % 4]
+    count = 2 * batch
+    images, labels = random_images(count), np.eye(4, dtype="float32")[np.arange(count) % 4]
     if case == "segmenter":  # class 3 is none: pixels that are ignored, more in some images
-        labels = np.minimum(images[..., 0] // (1 + np.arange(16)[:, None, None] * 6), 3)
+        labels = np.minimum(images[..., 0] // (1 + np.arange(count)[:, None, None] % 16 * 6), 3)
     if case == "detector":  # one box in some images, two or none in others
-        rows = np.tile(np.array([[0, 2, 3, 20, 30], [1, 8, 8, 16, 14]], "float32"), (16, 1, 1))
+        rows = np.tile(np.array([[0, 2, 3, 20, 30], [1, 8, 8, 16, 14]], "float32"), (count, 1, 1))
         rows[::3, 1, 0] = rows[5::5, :, 0] = NO_BOX
         labels = np.asarray(model.targets(tf.constant(rows)))
-    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, drop_remainder=True)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch, drop_remainder=True)
     losses = []
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: losses.append(float(logs["loss"]))
@@ -106,36 +122,48 @@ def weights(model):
     return [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
 
 
-def replicas(cases):
-    """For every case: losses on two devices and on one, and how far their weights are apart."""
-    runs = {}
-    for devices in ("cpu:2", None):
+def replicas(cases, number=2):
+    """For every case: losses on several devices and on one, and how far their weights are apart."""
+    runs, batch = {}, max(8, 2 * number)
+    for devices in (f"cpu:{number}", None):
         with use_devices(SimpleNamespace(**{**ALONE, "devices": devices})) as used:
             for case in cases:
-                runs[case, devices] = train(case, used)
+                runs[case, devices] = train(case, used, batch)
             if devices and keras.backend.backend() == "jax":
-                _check_partners()
+                _check_partners(number)
     for case in cases:
-        (two, weights_two), (one, weights_one) = runs[case, "cpu:2"], runs[case, None]
-        off = max(abs(a - b).max() for a, b in zip(weights_one, weights_two, strict=True))
-        print(json.dumps({"case": case, "one": one, "two": two, "weights": float(off)}))
+        (several, weights_several), (one, weights_one) = (
+            runs[case, devices] for devices in (f"cpu:{number}", None)
+        )
+        off = max(abs(a - b).max() for a, b in zip(weights_one, weights_several, strict=True))
+        print(json.dumps({"case": case, "one": one, "several": several, "weights": float(off)}))
 
 
-def _check_partners():
-    found = partners(keras.ops.arange(8)[:, None], "next")[:, 0]
-    assert np.array(found).tolist() == [1, 2, 3, 0, 5, 6, 7, 4]
+def _check_partners(number):
+    """Within each device's part of the batch, the next one, and the first one of the last."""
+    found = partners(keras.ops.arange(4 * number)[:, None], "next")[:, 0]
+    expected = np.roll(np.arange(4 * number).reshape(number, 4), -1, axis=1)
+    assert np.array(found).tolist() == expected.flatten().tolist()
 
 
-def tiny_pretrain(folder, index="alone", **options):
+def tiny_pretrain(folder, index="alone", method="simmim", **options):
     """`eesmm pretrain` with a tiny encoder and without pictures; its weights go to a file."""
+    encoder = vit if method == "mae" else backbone
     with (
-        mock.patch.object(pretraining, "build_backbone", side_effect=lambda *a, **k: backbone()),
+        mock.patch.object(pretraining, "build_backbone", side_effect=lambda *a, **k: encoder()),
         # On JAX their single operations would take most of the time.
         mock.patch.object(pretraining.Pictures, "_save"),
         _kept_weights(f"{folder}/weights_{index}.npz"),
     ):
         out = f"{folder}/run_alone" if index == "alone" else f"{folder}/run"
-        return pretraining.pretrain(_settings("pretrain", out=out, method="simmim", **options))
+        settings = _settings("pretrain", OF_METHODS.get(method), out=out, method=method, **options)
+        return pretraining.pretrain(settings)
+
+
+def long_pretrain(method, *args, **options):
+    """So many steps, each with its checkpoint, that it can be stopped in the middle."""
+    longer = {"epochs": 3, "steps_per_epoch": 4, "checkpoint_every": "1", "method": method}
+    return tiny_pretrain(*args, **longer, **options)
 
 
 def tiny_finetune(folder, index="alone", **options):
@@ -150,12 +178,12 @@ def tiny_finetune(folder, index="alone", **options):
         return finetuning.finetune(_settings("finetune", out=out, weights="none", **options))
 
 
-def _settings(kind, **options):
+def _settings(kind, assignments=None, **options):
     shared = {
         "data": "digits", "seed": 3, "epsilon": 1e-3, "learning_rate": 0.1, "epochs": 2,
         "steps_per_epoch": 2, "batch_size": 16, "limit": 64,
     }  # fmt: skip
-    return resolve(kind, options={**shared, **options})
+    return resolve(kind, None, assignments or (), {**shared, **options})
 
 
 def _kept_weights(path):
@@ -171,12 +199,29 @@ def _kept_weights(path):
 
 TASKS = {"pretrain": tiny_pretrain, "finetune": tiny_finetune}
 
+
+def run_tasks(tasks, *args, **options):
+    """Each a name of `TASKS`, or `long:METHOD`."""
+    for task in tasks:
+        name, _, method = task.partition(":")
+        function = functools.partial(long_pretrain, method) if name == "long" else TASKS[name]
+        function(*args, **options)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "replicas":
         if keras.backend.backend() == "tensorflow":
             CASES.pop("accumulate")  # refused: see its devices
-        replicas(sys.argv[2:] or list(CASES))
+        number, cases = 2, sys.argv[2:]
+        if cases and cases[0].isdigit():
+            number, cases = int(cases[0]), cases[1:]
+        replicas(cases or list(CASES), number)
+    elif sys.argv[1] == "alone":
+        run_tasks(sys.argv[3:], sys.argv[2])
     else:
-        coordinator, index, folder, *tasks = sys.argv[2:]
-        for task in tasks:
-            TASKS[task](folder, index, coordinator=coordinator, num_hosts=2, host_index=int(index))
+        addresses, index, folder, *tasks = sys.argv[2:]
+        hosts = addresses.count(",") + 1
+        if keras.backend.backend() == "jax":
+            addresses = addresses.partition(",")[0]
+        where = {"coordinator": addresses, "num_hosts": hosts, "host_index": int(index)}
+        run_tasks(tasks, folder, index, **where)

@@ -10,7 +10,7 @@ from eesmm_keras.methods.method import BatchRule
 from eesmm_keras.ops import losses
 from eesmm_keras.ops.crops import crop_macs, random_crops
 from eesmm_keras.ops.patches import take_units
-from eesmm_keras.parallel import device_parts
+from eesmm_keras.parallel import gather_rows
 
 # Width of the vectors that are compared (SimCLR).
 _COMPARED = 128
@@ -26,8 +26,8 @@ class ContrastiveMIM(HiddenPixels):
     image's other crop than to those of other images. After CAN (Mishra et al., 2022), without its noise
     prediction and without changes of colour. docs/evidence.md has what it learns, and where it fails.
 
-    Images are compared within a batch, on several devices within each device's part of it, so the loss
-    depends on their number.
+    Every image is compared with all others of the batch, on several devices too: the loss does not
+    depend on their number.
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
@@ -105,14 +105,12 @@ class ContrastiveMIM(HiddenPixels):
     def loss_terms(self, outputs):
         """Error on pixels, mean over both crops, and `contrast_weight` times their contrast."""
         pixels, _ = super().loss_terms(outputs)
-        first, second = (self._in_parts(view["compared"]) for view in self._views(outputs))
-        contrast = losses.contrast(first, second, self.temperature)
+        first, second = (view["compared"] for view in self._views(outputs))
+        among, place = gather_rows(ops.concatenate([first, second], axis=-1))
+        among = ops.split(among, 2, axis=-1)
+        contrast = losses.contrast(first, second, self.temperature, among, place)
         terms = {"loss_pixels": pixels, "loss_contrast": contrast}
         return pixels + self.contrast_weight * contrast, terms
-
-    def _in_parts(self, compared):
-        parts = device_parts(compared.shape[0]) if compared.shape[0] else 1
-        return ops.reshape(compared, (parts, -1, _COMPARED))
 
     def head_macs(self, visible, scored):
         others = self.projector.macs(self.backbone.num_features)

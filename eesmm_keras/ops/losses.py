@@ -119,20 +119,25 @@ def best_assignment(prediction, sources, hidden, kind="mse"):
     return ops.take_along_axis(prediction, order[:, :, None, None], axis=1)
 
 
-def contrast(first, second, temperature):
+def contrast(first, second, temperature, among=None, place=0):
     """How well two views of an image are told from the views of others (NT-Xent, SimCLR Eq. 1).
 
     Args:
-        first, second: `(P, B, D)`, unit vectors of the two views; images are compared within each of
-            the P parts.
+        first, second: `(B, D)`, unit vectors of the two views.
         temperature: what the cosines are divided by.
+        among: two of `(A, D)`, the views of all images that are compared; those of `first` and
+            `second` are rows `place` and following. None: these alone.
 
     Returns:
-        scalar, mean over all views: log of the sum over all other views, less the own other view.
+        scalar, mean over the 2 B views: log of the sum over all other views, less the own other view.
     """
-    views = ops.concatenate([first, second], axis=1)
-    alike = ops.matmul(views, ops.transpose(views, (0, 2, 1))) / temperature
+    everyone = ops.concatenate(among or (first, second), axis=0)
+    views = ops.concatenate([first, second], axis=0)
+    alike = ops.matmul(views, ops.transpose(everyone)) / temperature
     # No view is compared with itself.
-    alike = alike - 1e9 * ops.eye(ops.shape(alike)[1], dtype=alike.dtype)
+    total = ops.shape(everyone)[0]
+    rows = ops.arange(ops.shape(first)[0]) + place
+    itself = ops.concatenate([rows, rows + total // 2], axis=0)
+    alike = alike - 1e9 * ops.one_hot(itself, total, dtype=alike.dtype)
     own = ops.sum(first * second, axis=-1) / temperature
     return ops.mean(ops.logsumexp(alike, axis=-1)) - ops.mean(own)
