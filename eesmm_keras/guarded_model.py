@@ -3,6 +3,7 @@ from keras import ops
 
 from eesmm_keras.device_waits import where
 from eesmm_keras.gpus import leave_gpus_to_backend
+from eesmm_keras.parallel import replica
 
 # For those who feed a model from data sets of their own.
 leave_gpus_to_backend()
@@ -26,24 +27,36 @@ class GuardedModel(keras.Model):
         no_weight_decay: names of variables that weight decay leaves alone, though they are matrices:
             the encoder's, and what a subclass adds.
         learning_rate_scale: factor on the learning rate that the model asks for; 1 by default.
+        meets_replicas: whether its forward pass asks other replicas of TensorFlow, which XLA cannot;
+            False by default.
 
-    This is the only place that relies on what Keras does not promise. Each such place says what it
-    needs, and names the version of Keras that it was written for.
+    This file and `replica_step.py` are the only places that rely on what Keras does not promise. Each
+    such place says what it needs, and names the version of Keras that it was written for.
     """
 
     derived_variables = ()
     former_state = ()
     learning_rate_scale = 1.0
+    meets_replicas = False
+    _replicas_compiled = False
 
     @property
     def no_weight_decay(self):
         return tuple(self.backbone.no_weight_decay)
 
-    def compile(self, optimizer="rmsprop", *args, **kwargs):
-        """`keras.Model.compile`; an optimizer that asks for it is told `no_weight_decay`."""
+    def compile(self, optimizer="rmsprop", *args, jit_compile="auto", **kwargs):
+        """`keras.Model.compile`; an optimizer that asks for it is told `no_weight_decay`.
+
+        Args:
+            jit_compile: under a strategy of TensorFlow, whether XLA compiles the forward and backward
+                pass of each replica; "auto": if there is a GPU.
+        """
         if getattr(optimizer, "undecayed", ()) is None:
             optimizer.undecayed = self.no_weight_decay
-        super().compile(optimizer, *args, **kwargs)
+        if self._has_replicas:
+            self._replicas_compiled = self._compiles_replicas(jit_compile, **kwargs)
+            jit_compile = False
+        super().compile(optimizer, *args, jit_compile=jit_compile, **kwargs)
         # TensorFlow traces a step twice if the first one makes the optimizer's variables, which is
         # that of loss scaling where compiling has wrapped the other one.
         if self.built and self.optimizer and not self.optimizer.built:
@@ -65,8 +78,30 @@ class GuardedModel(keras.Model):
             return self.metrics[0].left_out
         return getattr(self.optimizer, "skipped", None)
 
+    @property
+    def _has_replicas(self):
+        if keras.backend.backend() != "tensorflow":
+            return False
+        return self.distribute_strategy.num_replicas_in_sync > 1
+
+    def _compiles_replicas(self, asked, run_eagerly=False, **kwargs):
+        import tensorflow as tf
+
+        wanted = bool(tf.config.list_physical_devices("GPU")) if asked == "auto" else asked
+        return bool(wanted) and not (run_eagerly or self.meets_replicas)
+
+    def _keras_step(self, *args):
+        """Keras' `train_step`, or what stands for it where TensorFlow has several replicas."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if replica()[0] == 1 or not hasattr(optimizer, "takes_sums"):
+            return super().train_step(*args)
+        from eesmm_keras import replica_step
+
+        optimizer.takes_sums = True
+        return replica_step.train_step(self, *args, compiled=self._replicas_compiled)
+
     def train_step(self, *args):
-        result, counter = super().train_step(*args), self.skipped_steps
+        result, counter = self._keras_step(*args), self.skipped_steps
         if counter is None:
             return _averageable(result)
         if keras.backend.backend() != "jax":

@@ -139,7 +139,7 @@ def main(folder, hosts, method, how):
     if how == "NOTHING":
         return
     running = start_hosts(hosts, folder / "stopped", task)
-    checkpoint = folder / "stopped" / "run" / "checkpoints" / "step_000000006.npz"
+    checkpoint = folder / "stopped" / "run" / "checkpoints" / "step_000000005.npz"
     tell(stop=how, ends=stop(running, checkpoint, how))
     chief, *_ = finish(*start_hosts(hosts, folder / "stopped", task))
     lines = [line for line in chief.splitlines() if "oing on" in line or "left by" in line]

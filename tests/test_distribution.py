@@ -19,7 +19,16 @@ from hosts import finish, start, start_hosts
 BACKEND = keras.backend.backend()
 # Compiling takes most of the time on JAX. The other methods draw their numbers in the same code as
 # these (`python parallel_runs.py replicas` runs all).
-METHODS = ("eesmm", "simmim", "mixmim", "contrastive", "classifier", "segmenter", "detector")
+METHODS = (
+    "eesmm",
+    "mixmim",
+    "contrastive",
+    "classifier",
+    "segmenter",
+    "detector",
+    "float16",
+    "clip",
+)
 if BACKEND == "jax":
     METHODS = ("eesmm", "classifier")
 

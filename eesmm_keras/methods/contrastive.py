@@ -47,7 +47,7 @@ class ContrastiveMIM(HiddenPixels):
         ValueError: an argument of the wrong kind or out of range.
     """
 
-    encodes_visible = True
+    encodes_visible = meets_replicas = True
 
     def __init__(
         self, backbone, mask_ratio=0.75, smallest_crop=0.3, mirror=True, temperature=0.1,

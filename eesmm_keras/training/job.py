@@ -128,7 +128,8 @@ def run(job, asked, folder, devices, say=print):
     # It tells if nothing can be read, before the folder is made.
     job.batches(0)
     with folder.opened(asked, job.derived(), say) as unfinished:
-        if not unfinished:
+        # Other hosts than the chief write elsewhere, and stop where it does.
+        if not unfinished or Run(devices.out or folder.path).model_path.is_file():
             say(f"The run in {folder.path} is finished: nothing to do.")
             return None
         if job.origin:

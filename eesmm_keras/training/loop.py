@@ -17,6 +17,9 @@ from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import parse_interval
 from eesmm_keras.training.tracking import tracked
 
+# Steps after which hosts look whether any of them was told to stop: they wait for each other then.
+_HOSTS_LOOK_EVERY = 8
+
 
 class Saver(keras.callbacks.Callback):
     """Writes checkpoints, and stops the run when it was told to. It must be the last callback.
@@ -28,11 +31,13 @@ class Saver(keras.callbacks.Callback):
     Args:
         position: `Position`. checkpoints: `Checkpoints`.
         every: `("steps" | "minutes" | "epochs", number)`.
-        stop: `StopSignals`. guard: `Guard`. facts: dict that every checkpoint holds.
+        stop: `StopSignals`. devices: `Devices`. guard: `Guard`.
+        facts: dict that every checkpoint holds.
     """
 
-    def __init__(self, position, checkpoints, every, stop, guard, facts):
+    def __init__(self, position, checkpoints, every, stop, devices, guard, facts):
         super().__init__()
+        self.devices = devices
         self.position, self.checkpoints, self.stop = position, checkpoints, stop
         self.guard, self.facts = guard, facts
         self.unit, self.amount = every
@@ -55,8 +60,17 @@ class Saver(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._save_or_stop()
 
-    def _save_or_stop(self):
+    def _told_to_stop(self):
+        """What stopped the run, in words; empty: go on. Hosts must stop at the same step."""
         received = self.stop.received
+        if self.devices.hosts == 1:
+            return received
+        if self.position.in_epoch % _HOSTS_LOOK_EVERY or not self.devices.any_host(received):
+            return ""
+        return received or "a signal to another host"
+
+    def _save_or_stop(self):
+        received = self._told_to_stop()
         if received:
             self.save()
             raise Interrupted(
@@ -72,18 +86,17 @@ class Saver(keras.callbacks.Callback):
 class StopSignals:
     """While this context is open, SIGTERM and SIGINT are noted in `received`, not obeyed at once.
 
-    A second SIGINT is obeyed. Outside of the main thread, signals stay as they are.
-
-    Args:
-        active: False: leave signals as they are.
+    A second SIGINT is obeyed. Outside of the main thread, signals stay as they are. (TensorFlow and JAX
+    note SIGTERM themselves where hosts train together, and go on: Slurm would kill them half a minute
+    later.)
     """
 
-    def __init__(self, active=True):
-        self.received, self.active = "", active
+    def __init__(self):
+        self.received = ""
         self._previous = {}
 
     def __enter__(self):
-        if self.active and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._note)
         return self
@@ -110,8 +123,7 @@ def train(model, job, folder, devices, say=print):
         Interrupted: a signal came; a checkpoint was written.
         UserError: steps are skipped again and again, or the run's folder cannot be written or read.
     """
-    # With several hosts, signals are not caught: there is no common step at which all could save.
-    with StopSignals(active=devices.hosts == 1) as stop:
+    with StopSignals() as stop:
         try:
             with tracked(job.settings, folder, devices.is_chief) as trackers:
                 _Training(model, job, folder, devices, stop, say).to_the_end(trackers)
@@ -171,7 +183,9 @@ class _Training:
             # Hosts must write at the same step, and their clocks differ.
             every = "epochs", 1
         facts = {"images": self.job.plan.images, "undecayed": _adamw(self.model).undecayed}
-        saver = Saver(self.position, self.checkpoints, every, self.stop, self.guard, facts)
+        saver = Saver(
+            self.position, self.checkpoints, every, self.stop, self.devices, self.guard, facts
+        )
         saver.set_model(self.model)
         return saver
 

@@ -7,6 +7,8 @@ if keras.backend.backend() == "jax":
     from eesmm_keras.few_kernels import Flags, sum_of_squares
 elif keras.backend.backend() == "torch":
     from eesmm_keras import fused_adam
+elif keras.backend.backend() == "tensorflow":
+    from eesmm_keras.replica_step import sum_over_replicas
 
 # What was left out of weight decay before models told the optimizer themselves. Checkpoints and files
 # of that time say nothing of it; what goes on from them does so as it began, class token decayed.
@@ -27,7 +29,6 @@ def all_finite(gradients):
     """Scalar bool: whether all numbers in a list of gradients (None left out) are finite.
 
     By the sum of their squares, which a gradient of 1e19 makes infinite: not finite either.
-    Under a `tf.distribute` strategy it holds for all replicas together.
     """
     gradients = [gradient for gradient in gradients if gradient is not None]
     if keras.backend.backend() == "torch":
@@ -38,9 +39,6 @@ def all_finite(gradients):
         total = tf.add_n(
             [tf.nn.l2_loss(tf.cast(tf.convert_to_tensor(g), "float32")) for g in gradients]
         )
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            total = context.all_reduce(tf.distribute.ReduceOp.SUM, total)
         return tf.math.is_finite(total)
     return ops.isfinite(sum_of_squares(gradients))
 
@@ -92,6 +90,8 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
 
     Attributes:
         rate_factor: float variable, a factor on all learning rates: 1, until somebody assigns it.
+        takes_sums: whether gradients come summed over the replicas of TensorFlow; False: `apply` sums
+            them, before it clips them or looks whether they are finite.
 
     Raises:
         ValueError: `amsgrad`, which is not supported.
@@ -107,6 +107,7 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         self.undecayed = undecayed
         # Keras swaps EMA weights in after every `fit`; defer until the last.
         self.hold_average = False
+        self.takes_sums = False
 
     def build(self, variables):
         if self.built:  # Keras' loss scaling builds it again
@@ -135,6 +136,8 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
         grads = list(grads)
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
+        if keras.backend.backend() == "tensorflow" and not self.takes_sums:
+            grads = sum_over_replicas(grads)
         good = self._good = all_finite(grads)
         if self.gradient_accumulation_steps:
             # The update is that of the sum, which only takes what is finite.
@@ -160,6 +163,10 @@ class LayerDecayAdamW(keras.optimizers.AdamW):
             super()._backend_update_step(gradients, variables, learning_rate)
         else:
             self._update_if_good(gradients, variables, learning_rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Done in `apply`: Keras 3.15 would do it behind clipping."""
+        return grads_and_vars
 
     def update_step(self, gradient, variable, learning_rate):
         self._update_if_good([gradient], [variable], learning_rate)

@@ -62,6 +62,10 @@ class Devices:
         """What all hosts give for `step`, or as much of it as tells whether it is the same."""
         return [step]
 
+    def any_host(self, flag):
+        """Whether any host says so; all of them must ask at the same step."""
+        return bool(flag)
+
     def check_agreement(self, step):
         """Raise a UserError unless all hosts go on from the same step."""
         steps = self.steps_of_hosts(step)

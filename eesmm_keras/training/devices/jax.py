@@ -19,6 +19,9 @@ class JaxDevices(Devices):
 
         return multihost_utils.process_allgather(np.array([step])).reshape(-1).tolist()
 
+    def any_host(self, flag):
+        return any(self.steps_of_hosts(int(bool(flag))))
+
 
 def start(kind, count, cluster, stack):
     """`Devices` as `parse_devices` and `find_cluster` described them.

@@ -31,12 +31,15 @@ class TensorFlowDevices(Devices):
     def steps_of_hosts(self, step):
         if self.hosts == 1:
             return [step]
-        total = self.strategy.reduce(
-            tf.distribute.ReduceOp.SUM,
-            self.strategy.run(lambda: tf.constant(float(step))),
-            axis=None,
-        )
-        return [step, round(float(total)) - step * (self.replicas - 1)]
+        return [step, self._sum(step) - step * (self.replicas - 1)]
+
+    def any_host(self, flag):
+        return bool(flag) if self.hosts == 1 else self._sum(int(bool(flag))) > 0
+
+    def _sum(self, number):
+        """Sum of what all replicas give, a whole number."""
+        given = self.strategy.run(lambda: tf.constant(float(number)))
+        return round(float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, given, axis=None)))
 
     def feed(self, dataset):
         if self.hosts == 1:
@@ -75,7 +78,7 @@ def start(kind, count, cluster, stack):
     devices = TensorFlowDevices(tf.distribute.MirroredStrategy(names))
     if kind == "gpu":
         devices.note = (
-            "TensorFlow does not compile the step of several GPUs; KERAS_BACKEND=jax does, which "
+            "On several GPUs TensorFlow compiles a part of the step, KERAS_BACKEND=jax all of it: that "
             "should be faster (docs/scaling.md)."
         )
     return devices
