@@ -78,6 +78,7 @@ _BACKEND_FREE = (
     "docs_run",
     "evaluation_classifier",
     "exports_cards",
+    "fast_reading",
     "inputs_commands",
     "list",
     "model_files",

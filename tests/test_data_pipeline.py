@@ -72,7 +72,7 @@ def test_crops_of_one_image_differ_and_flips_are_half():
         def __len__(self):
             return 1
 
-        def load_good(self, index, min_side=None, seed=None, labelled=False):
+        def load_good(self, index, *how, **labelled):
             ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
             return Image.fromarray(ramp), index
 
@@ -205,7 +205,7 @@ def test_keras_fits_on_it(folder):
 
 @pytest.mark.parametrize(("channels", "kind"), [(1, "uint8"), (3, "uint8"), (5, "float32")])
 def test_a_mirrored_view_is_its_columns_in_the_other_order(channels, kind):
-    from eesmm_keras.data.views import mirrored
+    from eesmm_keras.data.channels import mirrored
 
     view = np.random.default_rng(0).integers(0, 256, (4, 6, channels)).astype(kind)
     for one in (view, view[:, 1:4]):

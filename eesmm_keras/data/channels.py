@@ -10,8 +10,8 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def size_of(image):
-    """`(width, height)` of a `PIL.Image.Image` or of an array `(H, W, C)`."""
-    return image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
+    """`(width, height)` of a `PIL.Image.Image`, a `windows.Picture` or an array `(H, W, C)`."""
+    return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
 
 
 def upright(array, orientation):
@@ -21,6 +21,14 @@ def upright(array, orientation):
     if orientation in (3, 4, 6, 7):
         array = array[::-1]
     return array.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else array
+
+
+def mirrored(array):
+    """An array `(H, W, C)` with its columns in the other order, as a copy."""
+    # Pixel by pixel: NumPy copies reversed columns number by number, which takes longer.
+    pixels = np.ascontiguousarray(array)
+    pixels = pixels.view(np.dtype((np.void, pixels.itemsize * pixels.shape[2])))
+    return np.ascontiguousarray(pixels[:, ::-1]).view(array.dtype)
 
 
 def take_channels(array, channels, bands=None):

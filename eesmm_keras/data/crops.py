@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from eesmm_keras.data.channels import resize_channels
+from eesmm_keras.data.channels import mirrored, resize_channels
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.image_size import both_sides
 
@@ -94,18 +94,21 @@ def central_box(picture, size, crop_fraction):
     return left, top, left + wide, top + high
 
 
-def resize_box(image, size, box, resampling):
+def resize_box(image, size, box, resampling, mirror=False):
     """A box of a picture, brought to a size.
 
     Args:
         image: RGB `PIL.Image.Image`, or an array `(h, w, C)`, uint8 or float32.
         size: see `random_box`. box: `(left, top, right, bottom)` in pixels. resampling: Pillow's.
+        mirror: bool, whether columns come in the other order.
 
     Returns:
         array `(H, W, C)` of the same kind.
     """
     height, width = both_sides(size)
     if isinstance(image, np.ndarray):
-        return resize_channels(image, (width, height), box, resampling)
-    array = np.asarray(image.resize((width, height), resampling, box=box))
+        array = resize_channels(image, (width, height), box, resampling)
+        return mirrored(array) if mirror else array
+    image = image.resize((width, height), resampling, box=box)
+    array = np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image)
     return array if array.ndim == 3 else array[..., None]

@@ -12,10 +12,12 @@ from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.files import format_of
+from eesmm_keras.data.jpeg import read_plain_jpeg
 from eesmm_keras.data.labels import ClassNumbers, Labels
 from eesmm_keras.data.paths import printable
 from eesmm_keras.data.reader import read_picture, read_tiles
 from eesmm_keras.data.reading import Reading
+from eesmm_keras.data.windows import PixelPicture, StoredPicture
 
 _PLAIN = Reading()
 
@@ -23,8 +25,7 @@ _PLAIN = Reading()
 class Chosen(Sequence):
     """Some items of a sequence, in the order of `indices`; none is taken before it is asked for.
 
-    Args:
-        items: anything with `__len__` and `__getitem__`. indices: ints, positions in it.
+    Args: `items`, anything with `__len__` and `__getitem__`; `indices`, ints, positions in it.
     """
 
     def __init__(self, items, indices):
@@ -46,11 +47,11 @@ class ImageSource:
     Args:
         name: str, what the user called it.
         items: a sequence (`__len__` and `__getitem__`, from several threads), which may be lazy. An
-            item is a path, the bytes of an encoded file, or a picture as an array `(H, W, C)` or
-            `(H, W)`; it may raise a DataError, which makes it a bad image.
+            item is a path, the bytes of an encoded file, an array `(H, W, C)` or `(H, W)`, or a
+            `windows.StoredPicture`; it may raise a DataError, which makes it a bad image.
         labels: int64 array `(n,)`, class numbers, or None; or `Labels` of another kind, such as masks.
         class_names: tuple of str, `class_names[class number]`, or None where there are no labels.
-        note: str, what the user should know about how the images were chosen; "" if nothing.
+        note: str, what the user should know about how the images were chosen, or "".
         bad: list of `(description, reason)`: files left out already.
         ids: a sequence of str, names for items that are not paths, or None.
         max_pixels: int, see `decoding.read_rgb`.
@@ -58,9 +59,9 @@ class ImageSource:
         reading: `Reading`, what is read of every image; None: upright 8-bit RGB, or what `open_source`
             was asked for.
 
-    Attributes: the arguments, except `items` and `ids`; `labels` is None where they are no class
-    numbers. `annotations`: `Labels` of whatever kind, or None. `bad` grows when images fail to decode.
-    `failure` is the error that ended the reading, or None.
+    Attributes: the arguments but `items` and `ids`; `labels` is None where they are no class numbers.
+    `annotations`: `Labels` of whatever kind, or None. `bad` grows when images fail to decode. `failure`
+    is the error that ended the reading, or None.
     """
 
     def __init__(
@@ -163,8 +164,8 @@ class ImageSource:
         Raises:
             DataError: no image can be read.
         """
-        reading = self.reading
-        if reading is not None and reading.native and reading.channels is None:
+        reading = self.reading or _PLAIN
+        if reading.native and reading.channels is None:
             self.reading = reading.replaced(channels=self.load_good(0)[0].shape[2])
 
     @property
@@ -178,29 +179,30 @@ class ImageSource:
         """NumPy's kind of the pictures' numbers: uint8 or float32."""
         return (self.reading or _PLAIN).dtype
 
-    def load(self, i, min_side=None, seed=None):
+    def load(self, i, min_side=None, seed=None, by_window=False):
         """Decode image `i`.
 
         Args:
-            i: int in [0, len).
-            min_side: see `decoding.read_rgb`.
+            i: int in [0, len). min_side: see `decoding.read_rgb`.
             seed: ints that decide where the reading's tile lies; None: in the middle.
+            by_window: whether a `windows.Picture` is welcome, windows of which are decoded.
 
         Returns:
-            `PIL.Image.Image` of mode "RGB" or "L", or an array `(H, W, C)` of `dtype`; see
-            `reader.read_picture`.
+            `PIL.Image.Image` of mode "RGB" or "L", or an array `(H, W, C)` of `dtype`, see
+            `reader.read_picture`; or a `windows.Picture`.
 
         Raises:
             DataError: it cannot be decoded. The failure is recorded in `bad`, once. Or too many
                 could not be; `failure` is that error then.
         """
         with self._noting(i):
-            return self._decode(i, min_side, seed)
+            return self._decode(i, min_side, seed, by_window)
 
-    def load_labelled(self, i, min_side=None, seed=None):
+    def load_labelled(self, i, min_side=None, seed=None, by_window=False):
         """`(image, label)`, see `load` and `Labels.read`; an image whose label is bad is bad."""
         with self._noting(i):
-            image = self._decode(i, None if self.annotations.exact else min_side, seed)
+            min_side = None if self.annotations.exact else min_side
+            image = self._decode(i, min_side, seed, by_window)
             return image, self.annotations.read(i, size_of(image))
 
     def tiles(self, i, overlap=0.0):
@@ -228,9 +230,18 @@ class ImageSource:
                 self._check_bad()
             raise DataError(f"{self.describe(i)} {error}") from error
 
-    def _decode(self, i, min_side, seed):
+    def _decode(self, i, min_side, seed, by_window):
         item = self._items[i]
         reading = self.reading or _PLAIN
+        by_window = by_window and reading.usual
+        if isinstance(item, StoredPicture):
+            if by_window and item.gives_windows(min_side, self.max_pixels):
+                return item
+            item = item.whole()
+        elif by_window and isinstance(item, str | os.PathLike | bytes):
+            pixels = read_plain_jpeg(item, min_side, self.max_pixels)
+            if pixels is not None:
+                return PixelPicture(pixels)
         if not reading.usual:
             draw = None if seed is None or not reading.tile else np.random.default_rng(seed)
             return read_picture(item, reading, min_side, self.max_pixels, draw)
@@ -241,15 +252,14 @@ class ImageSource:
             return read_rgb(item, min_side, self.max_pixels)
         return read_picture(item, reading, min_side, self.max_pixels)
 
-    def load_good(self, i, min_side=None, seed=None, labelled=False):
+    def load_good(self, i, min_side=None, seed=None, labelled=False, by_window=False):
         """Decode image `i`, or the next one in order (around the end) that can be decoded.
 
         Args:
-            i, min_side, seed: see `load`. labelled: whether its label must be good, too.
+            i, min_side, seed, by_window: see `load`. labelled: whether its label must be good, too.
 
         Returns:
-            `(image, index)`, where `index` is that of the image returned; with `labelled`,
-            `((image, label), index)`.
+            `(image, index)`, with the index of that image; with `labelled`, `((image, label), index)`.
 
         Raises:
             DataError: not one image can be decoded, or too many could not be.
@@ -258,7 +268,7 @@ class ImageSource:
         for index in ((i + k) % len(self) for k in range(len(self))):
             if index not in self._failed:
                 try:
-                    return load(index, min_side, seed), index
+                    return load(index, min_side, seed, by_window), index
                 except DataError:
                     if self.failure is not None:
                         raise self.failure from None

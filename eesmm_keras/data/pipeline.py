@@ -8,6 +8,7 @@ Images smaller than `image_size` are enlarged. An image that turns out not to de
 the next one of the source that does, and recorded in `source.bad`.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -33,6 +34,7 @@ __all__ = [
 
 _ENDLESS = 2**40
 _ROWS_PER_CALL = 8
+_ALIGNMENT = 64  # bytes
 
 leave_gpus_to_backend()
 
@@ -222,6 +224,14 @@ def load_arrays(source, image_size, limit=None, whole=False):
     return np.stack([images[k] for k in good]), labels
 
 
+def aligned(shape, dtype):
+    """An array whose memory TensorFlow takes as it is; of others it makes a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % _ALIGNMENT
+    return memory[begin : begin + size].view(dtype).reshape(shape)
+
+
 def _training_views(
     source, batch_size, steps, start_step, seed, view, labels=None, group=1, shard=(0, 1)
 ):
@@ -242,17 +252,20 @@ def _training_views(
     rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
     calls = local // rows
 
-    def view_at(position):
+    def show(position, out):
         wanted = image_at(position, len(source), seed, group)
         # The tile, where there are such, is drawn from a stream of its own.
-        found, index = source.load_good(wanted, view.min_side, (seed, position, 1), labelled)
+        drawn = (seed, position, 1)
+        found, index = source.load_good(wanted, view.min_side, drawn, labelled, view.by_window)
         image, label = found if labelled else (found, index)
         place = view.place(size_of(image), np.random.default_rng((seed, position)))
-        return view.show(image, place), labels.show(label, place, view.size) if labelled else label
+        view.show(image, place, out)
+        return labels.show(label, place, view.size) if labelled else label
 
     def read(first):
-        views, shown = zip(*(view_at(int(first) + k) for k in range(rows)), strict=True)
-        return np.stack(views), np.stack(shown).astype(kinds[1].as_numpy_dtype)
+        views = aligned((rows, *crop), source.dtype)
+        shown = [show(int(first) + k, views[k]) for k in range(rows)]
+        return views, np.stack(shown).astype(kinds[1].as_numpy_dtype)
 
     def load(first):
         views, shown = tf.numpy_function(read, [first], kinds)

@@ -9,14 +9,19 @@ SHARDS/bad_images.txt          images that could not be read, if any
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
+try:  # the same checksums in a fraction of the time (extra `fast-reading`)
+    from isal.isal_zlib import crc32
+except ImportError:
+    from zlib import crc32
+
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.paths import PathList
 from eesmm_keras.data.places import is_address, place_of
+from eesmm_keras.data.windows import StoredJpeg, StoredPixels
 
 INDEX, KIND, VERSION = "index.json", "eesmm shards", 1
 # What is known of every picture beside its name.
@@ -63,7 +68,7 @@ def _index(folder):
 
 
 class Shards(Sequence):
-    """Pictures of some shards: JPEG files as bytes, or arrays `(H, W, 3)`.
+    """Pictures of some shards: `windows.StoredPicture`.
 
     Args:
         folder: of prepared data, or their address. names: of the shards, without their endings.
@@ -96,11 +101,12 @@ class Shards(Sequence):
         here = {key: int(column[i]) for key, column in self._columns.items()}
         file = self._files[self._shard[i]]
         data = self._place.read_part(file, here["offsets"], here["sizes"])
-        if zlib.crc32(data) != here["checksums"]:
+        if crc32(data) != here["checksums"]:
             raise DataError("is damaged: its checksum is another one than when it was prepared")
-        if not self._raw:
-            return data
-        return np.frombuffer(data, np.uint8).reshape(here["heights"], here["widths"], 3)
+        width, height = here["widths"], here["heights"]
+        if self._raw:
+            return StoredPixels(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+        return StoredJpeg(data, (width, height))
 
     def describe(self, i):
         """Name of picture `i` and of its shard."""

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
+from eesmm_keras.data.bilinear import bilinear_box, can_show
 from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.crops import (
     RANDOM_CROP_FILTER,
@@ -16,6 +18,7 @@ from eesmm_keras.data.crops import (
     smallest_side,
 )
 from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.windows import LoadedPicture, Picture
 from eesmm_keras.image_size import both_sides
 
 
@@ -41,6 +44,7 @@ class View:
         size: `(H, W)`.
         min_side: pixels to which an image may shrink while it is decoded, see `decoding.read_rgb`.
         filter: Pillow's, with which a box is brought to the size.
+        by_window: whether it shows pictures that are decoded in part, `windows.Picture`, too.
 
     Call: RGB `PIL.Image.Image` or array, `numpy.random.Generator` -> uint8 (float32) `(H, W, C)`.
 
@@ -50,6 +54,7 @@ class View:
 
     filter = STILL_CROP_FILTER
     min_side = None
+    by_window = False
 
     def __init__(self, size):
         try:
@@ -61,10 +66,17 @@ class View:
         """The `Place` in a picture of `(width, height)` pixels."""
         raise NotImplementedError
 
-    def show(self, image, place):
-        """What is at a place of an image, in the size of the view."""
-        view = resize_box(image, self.size, place.box, self.filter)
-        return mirrored(view) if place.mirrored else view
+    def show(self, image, place, out=None):
+        """What is at a place of an image, in the size of the view.
+
+        Args:
+            out: array that it is written to, and that is returned; None: a new one.
+        """
+        view = resize_box(image, self.size, place.box, self.filter, place.mirrored)
+        if out is None:
+            return view
+        out[...] = view
+        return out
 
     def __call__(self, image, rng=None):
         return self.show(image, self.place(size_of(image), rng))
@@ -87,18 +99,24 @@ class RandomView(View):
         super().__init__(size)
         self.scale, self.ratio, self.flip = scale, ratio, flip
         self.min_side = smallest_side(self.size, scale, ratio)
+        self._show_box = bilinear_box()
+        self.by_window = self._show_box is not None
 
     def place(self, picture, rng=None):
         box = random_box(picture, self.size, rng, self.scale, self.ratio)
         return Place(box, bool(self.flip and rng.random() < 0.5))
 
-
-def mirrored(view):
-    """An array `(H, W, C)` with its columns in the other order, as a copy."""
-    # Pixel by pixel: NumPy copies reversed columns number by number, which takes longer.
-    pixels = np.ascontiguousarray(view)
-    pixels = pixels.view(np.dtype((np.void, pixels.itemsize * pixels.shape[2])))
-    return np.ascontiguousarray(pixels[:, ::-1]).view(view.dtype)
+    def show(self, image, place, out=None):
+        picture = image
+        if self.by_window and isinstance(image, Image.Image) and image.mode == "RGB":
+            picture = LoadedPicture(image)
+        if not isinstance(picture, Picture):
+            return super().show(image, place, out)
+        if not can_show(picture, place.box, self.size):
+            return super().show(picture.image(), place, out)
+        out = np.empty((*self.size, 3), np.uint8) if out is None else out
+        self._show_box(picture, place.box, place.mirrored, out)
+        return out
 
 
 class CentralView(View):
