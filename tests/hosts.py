@@ -1,8 +1,9 @@
 """Several hosts as processes on loopback: they are started, stopped in the middle, and started again.
 
-python hosts.py FOLDER [--hosts N] [--method NAME] [--stop NOTHING|TERM|KILL]
-    a small run of N hosts (2), undisturbed; with --stop also one that is stopped (TERM: a SIGTERM to
-    all hosts; KILL: kill -9 of the last one) and started again; how far they are apart, in JSON
+python hosts.py FOLDER [--hosts N] [--method NAME] [--half] [--stop TERM] [--stop KILL]
+    a small run of N hosts (2) beside one of one host; with --stop beside one that is stopped in the
+    middle (TERM: a SIGTERM to all hosts; KILL: kill -9 of the last one) and started again: how far
+    they are apart, as lines of JSON. --half: in mixed_float16, with a probe after every epoch
 """
 
 import json
@@ -119,35 +120,40 @@ def _free_ports(count):
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--hosts", default=2)
 @click.option("--method", default="eesmm")
-@click.option("--stop", "how", type=click.Choice(["NOTHING", "TERM", "KILL"]), default="NOTHING")
-def main(folder, hosts, method, how):
-    def tell(**facts):
-        print(json.dumps({"method": method, "hosts": hosts, **facts}), flush=True)
-
-    folder = folder.absolute()
-    for name in ("whole", "stopped"):
-        (folder / name).mkdir(parents=True)
-    task = f"long:{method}"
-    alone = start("alone", folder / "whole", task)
-    finish(alone)
+@click.option("--half", is_flag=True)
+@click.option("--stop", "ways", type=click.Choice(["TERM", "KILL"]), multiple=True)
+def main(folder, hosts, method, half, ways):
+    task, folder = f"{'half' if half else 'long'}:{method}", folder.absolute()
+    (folder / "whole").mkdir(parents=True)
     finish(*start_hosts(hosts, folder / "whole", task))
-    single, *whole = (weights_of(folder / "whole", i) for i in ("alone", *range(hosts)))
-    tell(
-        hosts_apart=max(apart(whole[0], other) for other in whole),
-        from_one_host=apart(whole[0], single),
-    )
-    if how == "NOTHING":
-        return
-    running = start_hosts(hosts, folder / "stopped", task)
-    checkpoint = folder / "stopped" / "run" / "checkpoints" / "step_000000005.npz"
-    tell(stop=how, ends=stop(running, checkpoint, how))
-    chief, *_ = finish(*start_hosts(hosts, folder / "stopped", task))
+    whole = [weights_of(folder / "whole", i) for i in range(hosts)]
+    found = {"hosts_apart": max(apart(whole[0], other) for other in whole)}
+    if not ways:
+        finish(start("alone", folder / "whole", task))
+        found["from_one_host"] = apart(whole[0], weights_of(folder / "whole", "alone"))
+    _tell(task=task, hosts=hosts, last_metrics=_metrics(folder / "whole")[-1], **found)
+    for how in ways:
+        _stop_and_go_on(folder, hosts, task, how, whole[0])
+
+
+def _stop_and_go_on(folder, hosts, task, how, whole):
+    """`whole`: final weights of the undisturbed run, which is in the folder of that name."""
+    stopped = folder / how
+    stopped.mkdir()
+    running = start_hosts(hosts, stopped, task)
+    checkpoint = stopped / "run" / "checkpoints" / "step_000000005.npz"
+    _tell(stop=how, ends=stop(running, checkpoint, how))
+    chief, *_ = finish(*start_hosts(hosts, stopped, task))
     lines = [line for line in chief.splitlines() if "oing on" in line or "left by" in line]
-    stopped = [weights_of(folder / "stopped", i) for i in range(hosts)]
-    tell(
-        stop=how, said=lines, from_undisturbed=max(apart(whole[0], other) for other in stopped),
-        same_metrics=_metrics(folder / "whole") == _metrics(folder / "stopped"),
+    _tell(
+        stop=how, said=lines,
+        from_undisturbed=max(apart(whole, weights_of(stopped, i)) for i in range(hosts)),
+        same_metrics=_metrics(folder / "whole") == _metrics(stopped),
     )  # fmt: skip
+
+
+def _tell(**facts):
+    print(json.dumps(facts), flush=True)
 
 
 def _metrics(folder):

@@ -179,6 +179,12 @@ def long_pretrain(method, *args, **options):
     return tiny_pretrain(*args, **longer, **options)
 
 
+def half_pretrain(method, *args, **options):
+    """In half precision, with a probe of the features after every epoch."""
+    probed = {"probe_data": "digits", "precision": "mixed_float16", "method": method}
+    return tiny_pretrain(*args, **probed, **options)
+
+
 def tiny_finetune(folder, index="alone", **options):
     """`eesmm finetune` with a tiny encoder; its weights go to a file."""
     with (
@@ -211,14 +217,15 @@ def _kept_weights(path):
 
 
 TASKS = {"pretrain": tiny_pretrain, "finetune": tiny_finetune}
+TASKS_OF_METHODS = {"long": long_pretrain, "half": half_pretrain}
 
 
 def run_tasks(tasks, *args, **options):
-    """Each a name of `TASKS`, or `long:METHOD`."""
+    """Each a name of `TASKS`, or `NAME:METHOD` with one of `TASKS_OF_METHODS`."""
     for task in tasks:
         name, _, method = task.partition(":")
-        function = functools.partial(long_pretrain, method) if name == "long" else TASKS[name]
-        function(*args, **options)
+        known = functools.partial(TASKS_OF_METHODS[name], method) if method else TASKS[name]
+        known(*args, **options)
 
 
 if __name__ == "__main__":
