@@ -79,6 +79,7 @@ _BACKEND_FREE = (
     "evaluation_classifier",
     "exports_cards",
     "fast_reading",
+    "hosts",
     "inputs_commands",
     "list",
     "model_files",
