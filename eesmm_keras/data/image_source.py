@@ -12,12 +12,12 @@ from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.decoding import read_rgb
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.files import format_of
-from eesmm_keras.data.jpeg import read_plain_jpeg
+from eesmm_keras.data.jpeg import plain_jpeg
 from eesmm_keras.data.labels import ClassNumbers, Labels
 from eesmm_keras.data.paths import printable
 from eesmm_keras.data.reader import read_picture, read_tiles
 from eesmm_keras.data.reading import Reading
-from eesmm_keras.data.windows import PixelPicture, StoredPicture
+from eesmm_keras.data.windows import PlainJpeg, StoredPicture
 
 _PLAIN = Reading()
 
@@ -239,9 +239,9 @@ class ImageSource:
                 return item
             item = item.whole()
         elif by_window and isinstance(item, str | os.PathLike | bytes):
-            pixels = read_plain_jpeg(item, min_side, self.max_pixels)
-            if pixels is not None:
-                return PixelPicture(pixels)
+            plain = plain_jpeg(item, min_side, self.max_pixels)
+            if plain is not None:
+                return PlainJpeg(*plain)
         if not reading.usual:
             draw = None if seed is None or not reading.tile else np.random.default_rng(seed)
             return read_picture(item, reading, min_side, self.max_pixels, draw)

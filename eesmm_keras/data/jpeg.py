@@ -40,42 +40,39 @@ def decoded_window(data, size, left, top, right, bottom):
     return np.asarray(pixels), left, top
 
 
-def read_plain_jpeg(path_or_bytes, min_side=None, max_pixels=None):
-    """What `decoding.read_rgb` reads, as an array `(H, W, 3)`; None: that must read it.
+def plain_jpeg(path_or_bytes, min_side=None, max_pixels=None):
+    """A JPEG file whose windows are those of what `decoding.read_rgb` reads.
 
-    Takes complete files that are not progressive, of colours, upright and read in their full size.
-    All of a file is decoded, so that damage shows as it does there.
+    That is: complete, not progressive, of colours, upright and read in its full size.
 
     Args:
         see `read_rgb`.
+
+    Returns:
+        `(data, size)`: bytes and `(width, height)`; None: `read_rgb` must read it.
     """
     with contextlib.suppress(Exception):  # `read_rgb` finds the words
-        file = checked_file(path_or_bytes)
-        if not isinstance(file, io.BytesIO):
-            with open(file, "rb", buffering=0) as opened:
-                file = io.BytesIO(opened.read())
-        data = file.getvalue()
+        data = checked_file(path_or_bytes)
+        if isinstance(data, io.BytesIO):
+            data = path_or_bytes
+        else:
+            with open(data, "rb", buffering=0) as file:
+                data = file.read()
         if not data.startswith(b"\xff\xd8") or not data.endswith(_END) or not decoders_agree():
             return None
-        with Image.open(file, formats=("JPEG",)) as image:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             plain = image.mode == "RGB" and image.format == "JPEG"
             if not plain or "progressive" in image.info or shrinks(image.size, min_side):
                 return None
             check_pixels(*image.size, max_pixels)
             if orientation_of(image) in (None, 1):
-                return _whole(data)
+                return data, image.size
     return None
-
-
-def _whole(data):
-    import tensorflow as tf
-
-    return np.asarray(tf.io.decode_jpeg(tf.constant(data), **_EXACT))
 
 
 @functools.cache
 def decoders_agree():
-    """Whether TensorFlow decodes a JPEG of noise, and windows of it, to Pillow's pixels."""
+    """Whether TensorFlow decodes windows of a JPEG of noise to Pillow's pixels."""
     noise, file = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8), io.BytesIO()
     Image.fromarray(noise).save(file, "JPEG", quality=90)
     data, wanted = file.getvalue(), np.asarray(Image.open(file))
@@ -89,4 +86,4 @@ def decoders_agree():
         found = pixels[top - y : bottom - y, left - x : right - x]
         if not np.array_equal(found, wanted[top:bottom, left:right]):
             return False
-    return np.array_equal(_whole(data), wanted)
+    return True

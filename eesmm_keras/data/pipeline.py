@@ -252,14 +252,19 @@ def _training_views(
     rows = max(k for k in range(1, min(local, _ROWS_PER_CALL) + 1) if local % k == 0)
     calls = local // rows
 
-    def show(position, out):
+    def show(position, out, by_window=view.by_window):
         wanted = image_at(position, len(source), seed, group)
         # The tile, where there are such, is drawn from a stream of its own.
         drawn = (seed, position, 1)
-        found, index = source.load_good(wanted, view.min_side, drawn, labelled, view.by_window)
+        found, index = source.load_good(wanted, view.min_side, drawn, labelled, by_window)
         image, label = found if labelled else (found, index)
         place = view.place(size_of(image), np.random.default_rng((seed, position)))
-        view.show(image, place, out)
+        try:
+            view.show(image, place, out)
+        except DataError:  # damaged: decoding all of it decides, as ever, and notes it
+            if not by_window:
+                raise
+            return show(position, out, by_window=False)
         return labels.show(label, place, view.size) if labelled else label
 
     def read(first):

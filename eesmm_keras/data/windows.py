@@ -1,11 +1,10 @@
 """Pictures of which some pixels are wanted: only those are decoded, where the format allows it."""
 
-import io
-
 import numpy as np
 from PIL import Image
 
-from eesmm_keras.data.decoding import pixel_limit
+from eesmm_keras.data.decoding import pixel_limit, read_rgb, reason_of
+from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.jpeg import decoded_window, decoders_agree, shrinks
 
 
@@ -71,6 +70,33 @@ class PixelPicture(Picture):
         return self._pixels[top:bottom], 0, top
 
 
+class PlainJpeg(Picture):
+    """A JPEG file, see `jpeg.plain_jpeg`, of which it is not known whether it is damaged.
+
+    Args:
+        data: bytes. size: `(width, height)`.
+    """
+
+    def __init__(self, data, size):
+        super().__init__(size)
+        self._data = data
+
+    def image(self):
+        return read_rgb(self._data)
+
+    def window(self, left, top, right, bottom):
+        """As `Picture.window`.
+
+        Raises:
+            DataError: the file is damaged, or so it seems to TensorFlow.
+        """
+        try:
+            # Down to the last row, so that damage shows wherever it is.
+            return decoded_window(self._data, self.size, left, top, right, self.size[1])
+        except Exception as error:
+            raise DataError(f"cannot be decoded: {reason_of(error)}") from error
+
+
 class StoredPicture(Picture):
     """A picture as `eesmm prepare` stored it, whose bytes are known to be whole."""
 
@@ -105,8 +131,7 @@ class StoredJpeg(StoredPicture):
         return self._data
 
     def image(self):
-        with Image.open(io.BytesIO(self._data), formats=("JPEG",)) as image:
-            return image.convert("RGB")
+        return read_rgb(self._data)
 
     def gives_windows(self, min_side, max_pixels):
         width, height = self.size
