@@ -24,7 +24,7 @@ OPTIONS = {
     "network_gb_s": (40.0, "each GPU to other machines: 80 %% of 400 Gbit/s"),
     "hop_us": (5.0, "of each of a ring's hops"),
     "image_kib": (25.0, "an image as stored: shards of 256-pixel JPEG (docs/data.md)"),
-    "images_per_core": (531.0, "images/s that a core reads of them (docs/data.md)"),
+    "images_per_core": (889.0, "images/s that a core reads of them (docs/data.md)"),
     "cores_per_gpu": (16.0, "that a machine has"),
     "storage_gb_s": (5.0, "that a machine reads, of disks or network storage"),
     "index_bytes": (100.0, "memory for each image, on each machine (docs/data.md)"),
