@@ -40,7 +40,7 @@ def start_hosts(count, folder, *tasks):
     return [start("host", together, index, folder, *tasks) for index in range(count)]
 
 
-def finish(*children, timeout=600):
+def finish(*children, timeout=1800):
     """Output of the children; all of them end here."""
     outputs, errors = _ended(children, timeout)
     for child, text in zip(children, errors, strict=True):
