@@ -10,6 +10,9 @@ from eesmm_keras.training.settings import PretrainSettings
 def command(**options):
     """Pre-train an encoder on images without labels.
 
+    Without --backbone, --recipe and --init-from, method, encoder, image size, learning rate and epochs
+    are chosen from the images and the machine, and the defaults below do not hold for them.
+
     \b
     eesmm pretrain --data photos/ --out runs/photos --backbone swin_tiny --epochs 100
     eesmm pretrain --data photos/ --out runs/b --recipe eesmm_swin_base_224 --gpus 4

@@ -29,6 +29,7 @@ class Table:
     """Groups of rows under one header; `groups`, an iterator, is gone through once.
 
     Attributes: `first`, the groups that the screen and the picture show; filled by `read`.
+    `summary`: last line on the screen, "" for none.
     """
 
     header: tuple
@@ -36,6 +37,7 @@ class Table:
     first: list = field(default_factory=list)
     complete: bool = True
     framed: bool = False
+    summary: str = ""
 
     def read(self, count, out=None):
         """Take the first `count` groups, and write all of them to a CSV if `out` is given."""
@@ -66,9 +68,8 @@ class Table:
         shown = [list(self.header), *rows[:count]]
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in shown]
-        return [line.rstrip() for line in lines] + ["..."] * (
-            len(rows) > count or not self.complete
-        )
+        more = ["..."] if len(rows) > count or not self.complete else []
+        return [*(line.rstrip() for line in lines), *more, *([self.summary] if self.summary else [])]
 
     def draw(self, path, count, max_pixels=None):
         """Picture of the first `count` groups."""
@@ -146,4 +147,8 @@ def duplicates(embeddings, threshold, most=12):
                 (embeddings.image_path(i), f"{best[i]:.5f}", embeddings.names[i]) for i in some
             ])  # fmt: skip
 
-    return Table(("group", "file", "cosine"), groups())
+    alike, total = sum(map(len, found)), len(embeddings.names)
+    said = f"{alike} of {total} images in {len(found)} groups, of a cosine of {threshold:g} or more."
+    if alike > total / 2:
+        said += " So many are alike at this threshold that a higher one may be what you want."
+    return Table(("group", "file", "cosine"), groups(), summary=said)

@@ -42,7 +42,8 @@ class OwnWeights:
 class _OwnNames:
     """The part of a `Converter` that is asked for while importing."""
 
-    title, note = "a model of this package", ""
+    title = "a model of this package"
+    note = "yours, unless its training began from public weights"
 
     def array(self, path, weights):
         return weights.array(path) if path in weights else None

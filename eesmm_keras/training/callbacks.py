@@ -34,6 +34,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._begin = None
+        self.stream.write("Building the first step, which can take a minute or more.\n")
+        self.stream.flush()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._epoch_begin, self._shown = epoch, time.monotonic(), 0.0
