@@ -69,7 +69,11 @@ class Table:
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in shown]
         more = ["..."] if len(rows) > count or not self.complete else []
-        return [*(line.rstrip() for line in lines), *more, *([self.summary] if self.summary else [])]
+        return [
+            *(line.rstrip() for line in lines),
+            *more,
+            *([self.summary] if self.summary else []),
+        ]
 
     def draw(self, path, count, max_pixels=None):
         """Picture of the first `count` groups."""
@@ -148,7 +152,9 @@ def duplicates(embeddings, threshold, most=12):
             ])  # fmt: skip
 
     alike, total = sum(map(len, found)), len(embeddings.names)
-    said = f"{alike} of {total} images in {len(found)} groups, of a cosine of {threshold:g} or more."
+    said = (
+        f"{alike} of {total} images in {len(found)} groups, of a cosine of {threshold:g} or more."
+    )
     if alike > total / 2:
         said += " So many are alike at this threshold that a higher one may be what you want."
     return Table(("group", "file", "cosine"), groups(), summary=said)

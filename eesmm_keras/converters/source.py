@@ -164,7 +164,8 @@ def _from_hub(where):
         raise UserError(f"{where} is no name on the hub. Expected hf://OWNER/NAME.")
     by_hand = (
         "Fetch config.json, model.safetensors, preprocessor_config.json and README.md by hand from "
-        f"https://huggingface.co/{name}/tree/{revision or 'main'} into one folder, and give that folder in the place of {where}."
+        f"https://huggingface.co/{name}/tree/{revision or 'main'} into one folder, and give that "
+        f"folder in the place of {where}."
     )
     try:
         import huggingface_hub
