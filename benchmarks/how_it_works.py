@@ -42,18 +42,19 @@ def main(out):
     pieces = find_pieces(units, GRID, stage, stage.window, 0)
     groups = GroupPlanner(stages, (GRID, GRID), [units]).plan(units)[f"stage_{STAGE}"]["plain"]
 
-    figure, axes = plt.subplots(1, 6, figsize=(15, 3.1), constrained_layout=True)
+    figure, axes = plt.subplots(2, 3, figsize=(9, 6.4), constrained_layout=True)
+    axes = axes.ravel()
     titles = ("first image", "second image", "mix", "visible units (25 %)")
     for axis, image, title in zip(axes, (first, second, mix, shown), titles, strict=False):
         axis.imshow(image)
-        axis.set_title(title, fontsize=10)
+        axis.set_title(title, fontsize=14)
     colours = _colours(pieces.segment)
     _windows(axes[4], hidden, stage, colours)
     _groups(axes[5], groups, len(pieces.size), colours)
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])
-    figure.savefig(out, dpi=80)
+    figure.savefig(out, dpi=100)
     # Few colours are enough, and a quarter of the bytes.
     Image.open(out).convert("RGB").quantize(128).save(out, optimize=True)
 
@@ -66,7 +67,7 @@ def _windows(axis, hidden, stage, colours):
     for line in range(0, stage.height + 1, stage.window):
         axis.axhline(line - 0.5, color="black", linewidth=0.8)
         axis.axvline(line - 0.5, color="black", linewidth=0.8)
-    axis.set_title("visible tokens in their windows", fontsize=10)
+    axis.set_title("visible tokens in their windows", fontsize=14)
 
 
 def _groups(axis, groups, windows, colours):
@@ -75,7 +76,7 @@ def _groups(axis, groups, windows, colours):
     axis.set_box_aspect(1)
     for line in range(len(groups["segment"]) + 1):
         axis.axhline(line - 0.5, color="black", linewidth=0.8)
-    axis.set_title(f"{windows} windows in {len(groups['segment'])} equal groups", fontsize=10)
+    axis.set_title(f"{windows} windows in {len(groups['segment'])} equal groups", fontsize=14)
 
 
 def _colours(segments):

@@ -10,7 +10,9 @@ from eesmm_keras._version import __version__
 
 _PUBLIC = {
     "ConViTBackbone": "eesmm_keras.backbones.convit",
+    "ContrastiveMIM": "eesmm_keras.methods.contrastive",
     "DMJD": "eesmm_keras.methods.dmjd",
+    "Detector": "eesmm_keras.tasks.detection",
     "EESMM": "eesmm_keras.methods.eesmm",
     "GreenMIM": "eesmm_keras.methods.greenmim",
     "ImageClassifier": "eesmm_keras.tasks.image_classifier",
@@ -18,6 +20,7 @@ _PUBLIC = {
     "MAE": "eesmm_keras.methods.mae",
     "MaskedImageModel": "eesmm_keras.methods.method",
     "MixMIM": "eesmm_keras.methods.mixmim",
+    "Segmenter": "eesmm_keras.tasks.segmentation",
     "SimMIM": "eesmm_keras.methods.simmim",
     "SwinBackbone": "eesmm_keras.backbones.swin",
     "TwinsBackbone": "eesmm_keras.backbones.twins",

@@ -44,7 +44,8 @@ def add_lora(backbone, rank):
     stay so, and so do those in which `a` and `b` would hold no fewer numbers than the kernel.
 
     Args:
-        backbone: an encoder without LoRA. rank: from 1.
+        backbone: an encoder without LoRA.
+        rank: of the updates, from 1.
 
     Returns:
         Number of layers with an update.

@@ -30,7 +30,9 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
 
     Args:
         path: a `.keras` file.
-        custom_objects, compile, safe_mode: as in `keras.saving.load_model`.
+        custom_objects: as in `keras.saving.load_model`.
+        compile: as in `keras.saving.load_model`.
+        safe_mode: as in `keras.saving.load_model`.
 
     Raises:
         ValueError: no such file, or what it holds is no model, or not its weights. Other exceptions of

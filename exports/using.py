@@ -2,6 +2,8 @@
 
 import re
 
+# The central crop, as evaluation takes it of images larger than the model's.
+_CROP = re.compile(r"ImageOps\.fit\(image, (.*), bleed=[^)]*\)")
 _PRINT = re.compile(r"""print\((.*"class_names"\]\)?)\[(.*)\.argmax\(\)\]\)""")
 
 
@@ -12,6 +14,8 @@ def example_for(task, example):
         task: "segmentation", "detection", or anything else: one class an image.
         example: of the `Format`.
     """
+    if task in ("segmentation", "detection"):  # these see whole images
+        example = _CROP.sub(r"image.resize(\1)", example).replace("Image, ImageOps", "Image")
     if task == "segmentation":
         return _PRINT.sub(r"mask = \2[0].argmax(-1)", example)
     if task == "detection":

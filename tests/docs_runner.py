@@ -85,8 +85,9 @@ model = SwinBackbone((32, 32, 3), 8, (1, 1), (1, 2), 4, patch_size=2)
 """
 PAGES = {
     "README.md": Page(("photos", "labelled"), names=_SOME.format(side=32, classes=10)),
-    "quickstart.md": Page(("photos", "labelled")),
+    "quickstart.md": Page(("photos", "labelled"), names=_SOME.format(side=32, classes=10)),
     "quickstart.ipynb": Page(),
+    "api.md": Page(names=_SOME.format(side=32, classes=10)),
     "data.md": Page(("photos", "scenes")),
     "answers.md": Page(
         ("photos", "photo", "labelled"),

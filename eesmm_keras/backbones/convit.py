@@ -47,7 +47,8 @@ class ConViTBackbone(Backbone):
 
     Args:
         image_shape: `(height, width, channels)`; height and width are multiples of `stride`.
-        dims, depths: width of a token and blocks of each stage; the last one is the ViT.
+        dims: width of a token in each stage; the last one is the ViT.
+        depths: blocks of each stage.
         num_heads: of the ViT's attention.
         patch_size: side of a patch of the first stage in pixels, a power of two.
         mlp_ratio: width of a block's MLP over its input; one number, or one a stage; None: 8 in the
@@ -59,14 +60,20 @@ class ConViTBackbone(Backbone):
             resolution (multi-scale fusion), as in pre-training in the public code; without, it is that
             of the last stage alone, as in fine-tuning there.
         norm_epsilon: of the ViT's layer normalisations; the others add 1e-5.
-        dropout: rate after the MLP's layers. drop_path: stochastic depth rate of the last block.
-        include_normalization, mean, std, dtype: see `SwinBackbone`.
+        dropout: rate after the MLP's layers.
+        drop_path: stochastic depth rate of the last block; it grows linearly from 0 at the first.
+        include_normalization: see `SwinBackbone`.
+        mean: see `SwinBackbone`.
+        std: see `SwinBackbone`.
+        dtype: see `SwinBackbone`.
 
     Raises:
         ValueError: an argument of the wrong kind or out of range (see `checks`), or sizes that don't
             fit together.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from eesmm_keras import ConViTBackbone
         >>> backbone = ConViTBackbone.from_preset("convit_base")
         >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
         (1, 14, 14, 768)

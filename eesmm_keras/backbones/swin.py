@@ -67,14 +67,17 @@ class SwinBackbone(Backbone):
             behind attention, MLP and merging.
         include_normalization: normalise pixels with `mean` and `std` inside the graph. If False the
             input must be `(pixels / 255 - mean) / std` already.
-        mean, std: per channel, for pixels scaled to 0..1.
+        mean: per channel, of pixels scaled to 0..1.
+        std: the same.
         dtype: dtype policy of the layers; None takes the global one, at loading too.
 
     Raises:
         ValueError: an argument of the wrong kind or out of range (see `checks`), or sizes that don't
             fit together.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from eesmm_keras import SwinBackbone
         >>> backbone = SwinBackbone.from_preset("swin_tiny")
         >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
         (1, 7, 7, 768)

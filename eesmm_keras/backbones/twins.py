@@ -38,7 +38,9 @@ class TwinsBackbone(Backbone):
 
     Args:
         image_shape: `(height, width, channels)`; height and width are multiples of `stride`.
-        dims, depths, num_heads: width of a token, blocks and attention heads of each stage.
+        dims: width of a token in each stage.
+        depths: blocks of each stage.
+        num_heads: attention heads of each stage.
         window_size: side of an attention window in tokens, one number, or one a stage; a smaller map
             is padded to it. None: all blocks attend globally.
         reductions: side of the cell of tokens that becomes one key of global attention, per stage; a
@@ -51,13 +53,18 @@ class TwinsBackbone(Backbone):
         attention_dropout: rate on attention weights.
         drop_path: stochastic depth rate of the last block; it grows linearly from 0 at the first.
         kernel_initializer: of the dense kernels in blocks, see `SwinBackbone`.
-        include_normalization, mean, std, dtype: see `SwinBackbone`.
+        include_normalization: see `SwinBackbone`.
+        mean: see `SwinBackbone`.
+        std: see `SwinBackbone`.
+        dtype: see `SwinBackbone`.
 
     Raises:
         ValueError: an argument of the wrong kind or out of range (see `checks`), or sizes that don't
             fit together.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from eesmm_keras import TwinsBackbone
         >>> backbone = TwinsBackbone.from_preset("twins_svt_small")
         >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
         (1, 7, 7, 512)

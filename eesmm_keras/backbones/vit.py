@@ -54,19 +54,28 @@ class ViTBackbone(Backbone):
     Args:
         image_shape: `(height, width, channels)`; multiples of `patch_size`.
         patch_size: side of a patch in pixels.
-        dim, depth, num_heads, mlp_ratio: of the transformer.
+        dim: width of a token.
+        depth: transformer blocks.
+        num_heads: attention heads of each block.
+        mlp_ratio: width of a block's MLP over its input.
         class_token: a learned token before the patches, as in MAE.
         positions: "sincos", fixed ones as in MAE; or "learned", as in the first ViT and DeiT. The class
             token has none: public weights that give it one have it added at import.
         norm_epsilon: of all layer normalisations.
-        dropout: rate after the MLP's layers. drop_path: stochastic depth rate of the last block.
-        include_normalization, mean, std, dtype: see `SwinBackbone`.
+        dropout: rate after the MLP's layers.
+        drop_path: stochastic depth rate of the last block; it grows linearly from 0 at the first.
+        include_normalization: see `SwinBackbone`.
+        mean: see `SwinBackbone`.
+        std: see `SwinBackbone`.
+        dtype: see `SwinBackbone`.
 
     Raises:
         ValueError: an argument of the wrong kind or out of range (see `checks`), or sizes that don't
             fit together.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from eesmm_keras import ViTBackbone
         >>> backbone = ViTBackbone.from_preset("vit_tiny")
         >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
         (1, 14, 14, 192)

@@ -38,7 +38,9 @@ class ContrastiveMIM(HiddenPixels):
         contrast_weight: weight of the contrast beside the error on pixels; 0 turns it off.
         projector_dim: width of the projector's hidden layer.
         norm_pixels: normalise each target unit by its own mean and standard deviation.
-        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        decoder_dim: width of the decoder.
+        decoder_depth: its transformer blocks.
+        decoder_num_heads: attention heads of each of them.
         loss: "mse" or "l1", over hidden units.
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
         seed: int; None draws one.

@@ -18,23 +18,23 @@ class DMJD(MaskedImageModel):
 
     Several masked views of each image in one step, hidden sets as disjoint as the ratio allows. Two
     branches share the encoder: the decoder predicts the hidden units, a projector with a linear
-    predictor the visible ones, both whitened HOG features. The public code has a mask per image, and
-    its visible branch scores units against others of the image; here the batch shares its masks, and
-    each is scored against its own. `learning_rate_scale`: prediction rate over corruption rate.
+    predictor the visible ones, both whitened HOG features. The public code has a mask per image and
+    scores visible units against others of it; here the batch shares masks, and each has its own target.
 
     Args:
         backbone: encoder with `encode_visible`.
         mask_ratio: share of mask units that is hidden in each view, rounded up.
-        num_views: views of each image in a step. 1 turns disjoint masking off.
+        num_views: views of each image in a step; 1: no disjoint masking.
         block_size: units are hidden in squares of this side; None: of 32 pixels where units fit.
-        prediction_ratio: share of the units that the views predict together (public: pred_ratio).
+        prediction_ratio: share of units the views predict together; sets `learning_rate_scale`.
         target: "hog", of pixels 0..255, or "pixels", whitened per unit.
-        whitening: of HOG features: "cell", by mean and deviation of the 9 orientations of a cell and
-            channel (the public code's instance whitening); or "unit", over the whole unit.
+        whitening: of HOG features: "cell", by mean and deviation of a cell's 9 orientations; or "unit".
         hog_cell: side of a HOG cell in pixels; None: 8, or the unit's side if that is smaller.
         theta: weight of the visible branch; 0 turns joint distillation off.
         projector_dim: width of the projector's three layers (512 in the public code).
-        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        decoder_dim: width of the decoder.
+        decoder_depth: its transformer blocks.
+        decoder_num_heads: attention heads of each of them.
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
         seed: int; None draws one.
 

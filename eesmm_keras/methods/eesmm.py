@@ -20,9 +20,8 @@ class EESMM(MixedPixels):
     sees the visible units only, a light decoder rebuilds the mix at the hidden ones, and the mix is
     decomposed into its sources (Eq. 4-6). The loss is Eq. 7 on the mix and on each source.
 
-    A batch is cut into mixes of neighbouring images; if its size is not a multiple of `num_mixed`, the
-    last mix is filled up with its first images. A batch with fewer images is an error; where its size
-    is known only at run time (the last batch of a TensorFlow data set), its loss is 0.
+    A batch is cut into mixes of neighbouring images; the last mix is filled up with its first images.
+    A batch of fewer than `num_mixed` is an error; where its size is known at run time only, loss 0.
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
@@ -31,14 +30,15 @@ class EESMM(MixedPixels):
         mix_weights: the n lambdas, positive, sum 1; None gives 1/n each.
         mixing: "mean" (Algorithm 1), or "views": each source is the average of two views of its image
             (Eq. 3 with weights normalised), rotation and flip or scale and crop, and so is its target.
-        mask_sharing: "shared", one mask for the images of a mix; or "independent", one for each
-            (Eq. 1-2 with M1 != M2): a unit is encoded if it is visible in any of them, and holds
-            the images that are visible there. Every mask serves the whole batch.
+        mask_sharing: "shared", one mask for the batch; or "independent", one for each image of a mix
+            (Eq. 1-2, M1 != M2): a unit is encoded if visible in any, and holds those visible there.
         decomposition: "subtract" (Eq. 5-6 as printed), see `SubtractSources`; or "split" (section
             4.1.1: the head predicts every source), see `SplitSources`.
         assignment: for "split": "permutation_invariant" or "fixed".
         norm_pixels: normalise targets per unit, by one affine map for all images of a mix.
-        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        decoder_dim: width of the decoder.
+        decoder_depth: its transformer blocks.
+        decoder_num_heads: attention heads of each of them.
         loss: "mse" (Eq. 7) or "l1" (the paper's ablation setup), over hidden pixels.
         loss_weights: weights of the mixed loss and of each source's; None is all ones.
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
@@ -47,7 +47,9 @@ class EESMM(MixedPixels):
         block_size: units are hidden in squares of this side.
         seed: int; None draws one.
 
-    Example:
+    Examples:
+        >>> import keras, numpy as np
+        >>> from eesmm_keras import EESMM, SwinBackbone
         >>> model = EESMM(SwinBackbone.from_preset("swin_mini_32"))
         >>> model.compile(keras.optimizers.AdamW(1e-3))
         >>> model.fit(np.random.randint(0, 256, (64, 32, 32, 3), "uint8"))
@@ -98,10 +100,7 @@ class EESMM(MixedPixels):
         return BatchRule(count, count, arguments.get("num_views", 1))
 
     def view(self, images, mask, training):
-        """One masked view: images -> group -> mix -> encode (visible) -> decode; see `MixedPixels`.
-
-        There are M = ceil(B / num_mixed) mixes.
-        """
+        """One masked view of the M = ceil(B / num_mixed) mixes: mix -> encode (visible) -> decode."""
         sources = self.mixer.sources(images, training=training)
         # Normalisation is linear: that of the mix is the mix of the normalised sources.
         mixed = self.backbone.units_of(self.mixer.mix(sources))

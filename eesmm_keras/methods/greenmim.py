@@ -24,7 +24,9 @@ class GreenMIM(HiddenPixels):
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
         mask_ratio: share of mask units that is hidden, rounded up to whole units.
         norm_pixels: normalise each target unit by its own mean and standard deviation.
-        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        decoder_dim: width of the decoder.
+        decoder_depth: its transformer blocks.
+        decoder_num_heads: attention heads of each of them.
         loss: "mse" or "l1", over hidden units.
         mask_bank_size: number of masks drawn ahead, see `MaskBank`.
         num_views: masked views of each image in a step, hidden sets disjoint (DMJD).

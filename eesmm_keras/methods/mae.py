@@ -19,7 +19,9 @@ class MAE(HiddenPixels):
         backbone: encoder with `encode_visible`; in the paper a `ViTBackbone`.
         mask_ratio: share of mask units (patches) that is hidden, rounded up.
         norm_pixels: normalise each target patch by its own mean and standard deviation.
-        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        decoder_dim: width of the decoder.
+        decoder_depth: its transformer blocks.
+        decoder_num_heads: attention heads of each of them.
         loss: "mse" or "l1", over hidden patches.
         mask_sharing: "image", "batch", or None for "image" where the encoder can.
         mask_bank_size: number of masks drawn ahead for "batch", see `MaskBank`.

@@ -20,11 +20,12 @@ class MixMIM(MaskedImageModel):
     gets each image's tokens in turn, a mask token at the other's places, and rebuilds both images.
 
     Args:
-        backbone: encoder whose `encode_tokens` takes sides: a `SwinBackbone`; the paper's variant is
-            the preset "mixmim_base".
+        backbone: encoder whose `encode_tokens` takes sides, `SwinBackbone` (paper: "mixmim_base").
         mask_ratio: share of an image's units that are replaced, rounded down as in the public code.
         norm_pixels: normalise each target unit by its own mean and standard deviation.
-        decoder_dim, decoder_depth, decoder_num_heads: the decoder's transformer.
+        decoder_dim: width of the decoder.
+        decoder_depth: its transformer blocks.
+        decoder_num_heads: attention heads of each of them.
         partner: "next", image i with image i + 1 of the batch, the last with the first; "reversed",
             i with B - 1 - i as in the public code, where an odd batch mixes the middle image with
             itself; or "pair", images 2k and 2k + 1 with each other (an odd batch: the last image

@@ -28,7 +28,10 @@ class ImageClassifier(Task):
         ValueError: fewer than two classes, not as many names as classes, or an unknown `pooling` or
             one that the encoder does not have.
 
-    Example:
+    Examples:
+        >>> import keras
+        >>> from eesmm_keras import ImageClassifier, SwinBackbone
+        >>> backbone = SwinBackbone.from_preset("swin_mini_32")
         >>> model = ImageClassifier(backbone, num_classes=10)
         >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         >>> model.compile("adamw", loss, metrics=["accuracy"])

@@ -20,11 +20,12 @@ class KerasHub(Format):
     example = """
 import keras_hub
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 model = keras_hub.models.ImageClassifier.from_preset("PATH")
 height, width = model.preprocessor.image_converter.image_size
-image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+image = Image.open("photo.jpg").convert("RGB")
+image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
 print(model.predict(np.array(image)[None]))  # logits
 # An encoder: keras_hub.models.Backbone.from_preset("PATH"), on what
 # keras_hub.layers.ImageConverter.from_preset("PATH") makes of the pixels.

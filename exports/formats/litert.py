@@ -28,12 +28,13 @@ import json
 import zipfile
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from PIL import Image, ImageOps
 
 facts = json.loads(zipfile.ZipFile("PATH").read("metadata.json"))
 compute = Interpreter("PATH").get_signature_runner("serving_default")
 height, width = facts["image_size"]
-image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+image = Image.open("photo.jpg").convert("RGB")
+image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
 outputs = compute(images=np.array(image, "uint8")[None])
 print(facts["class_names"][outputs["logits"].argmax()])
 """

@@ -26,12 +26,13 @@ class Onnx(Format):
 import json
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("PATH")
 facts = session.get_modelmeta().custom_metadata_map
 height, width = json.loads(facts["image_size"])
-image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+image = Image.open("photo.jpg").convert("RGB")
+image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
 (logits,) = session.run(["logits"], {"images": np.array(image, "uint8")[None]})
 print(json.loads(facts["class_names"])[logits.argmax()])
 """

@@ -24,12 +24,13 @@ class OpenVINO(Format):
 import json
 import numpy as np
 import openvino
-from PIL import Image
+from PIL import Image, ImageOps
 
 facts = json.load(open("PATH/metadata.json"))
 compute = openvino.Core().compile_model("PATH/model.xml", "CPU")
 height, width = facts["image_size"]
-image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+image = Image.open("photo.jpg").convert("RGB")
+image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
 outputs = compute({"images": np.array(image, "uint8")[None]})
 print(facts["class_names"][outputs["logits"].argmax()])
 """

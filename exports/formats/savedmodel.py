@@ -18,12 +18,13 @@ class SavedModel(Format):
 import json
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 model = tf.saved_model.load("PATH")
 facts = json.loads(model.signatures["metadata"]()["json"].numpy())
 height, width = facts["image_size"]
-image = Image.open("photo.jpg").convert("RGB").resize((width, height))
+image = Image.open("photo.jpg").convert("RGB")
+image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
 outputs = model.signatures["serving_default"](images=tf.constant(np.array(image, "uint8")[None]))
 print(facts["class_names"][outputs["logits"].numpy().argmax()])
 """
