@@ -7,20 +7,24 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from PIL import Image, ImageOps
 from weights_files import FOREIGN
 
 from conftest import tiny_backbone
 from eesmm_keras import ImageClassifier
 from eesmm_keras.cli import main as cli
+from eesmm_keras.data.views import CentralView
 from eesmm_keras.errors import UserError
 from eesmm_keras.exports import export_model
 from eesmm_keras.exports.card import MARK, card_path, model_card, write_card
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.provenance import Provenance, provenance_of
 from eesmm_keras.exports.push import files_of, push_export
+from eesmm_keras.exports.using import example_for
 
 METRICS = "epoch,loss,val_accuracy,data_wait\n1,2.0,0.25,0.0\n2,1.5,0.7512,0.0\n"
 
@@ -242,3 +246,21 @@ def test_the_docs_have_every_format_and_its_program(name):
     assert f"`{name}`" in text
     for part in FORMATS.get(name).example.strip().split("PATH"):
         assert part in text
+
+
+def test_the_programs_show_a_model_what_predict_shows_it():
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (133, 200, 3), "uint8"))
+    cropped = ImageOps.fit(photo, (48, 32), Image.Resampling.BICUBIC, bleed=1 / 16)
+    np.testing.assert_array_equal(cropped, CentralView((32, 48))(photo))
+    for name in FORMATS.names():
+        example = FORMATS.get(name).example
+        crops = (
+            "ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)"
+            in example
+        )
+        assert crops or name in ("transformers", "timm")
+        for task in ("segmentation", "detection"):  # whole images
+            whole = example_for(task, example)
+            assert "ImageOps" not in whole
+            assert not crops or "= image.resize((width, height), Image.Resampling.BICUBIC)" in whole
+            compile(whole, name, "exec")
