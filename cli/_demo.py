@@ -28,7 +28,7 @@ def run_demo(out, seed=0):
     if out.exists():
         raise UserError(f"{out} exists already. Choose another --out, or remove it.")
     load_backend()
-    from eesmm_keras.data.sources import limit_source, open_source
+    from eesmm_keras.data.sources import open_source
     from eesmm_keras.training.pretraining import pretrain
     from eesmm_keras.training.settings import resolve
 
@@ -46,15 +46,14 @@ def run_demo(out, seed=0):
         )
         for start, weights in (("pretrained", str(run.path)), ("scratch", "none"))
     }
-    per_class = tuned["scratch"].labels_per_class
-    labelled = limit_source(open_source(DATA, "train", seed=seed), seed=seed, per_class=per_class)
+    labelled = labelled_tiles(tuned["scratch"])
     rows = {
         **_fine_tuned(tuned, settings.epochs, test),
         **_frozen(settings, run, labelled, test),
         **_raw_pixels(labelled, test),
     }
     _export(out)
-    title = f"{per_class} labelled tiles per class, {len(test)} test tiles"
+    title = f"{tuned['scratch'].labels_per_class} labelled tiles per class, {len(test)} test tiles"
     click.echo(f"\n{title:60} accuracy")
     for name, value in rows.items():
         click.echo(f"{name:60} {value:8.4f}")
@@ -62,6 +61,15 @@ def run_demo(out, seed=0):
     click.echo(f"\npicture     {picture}\nONNX        {out / 'classifier.onnx'}")
     click.echo(f"SavedModel  {out / 'classifier'}")
     return rows
+
+
+def labelled_tiles(settings):
+    """The tiles whose labels a fine-tuning of these settings sees: an `ImageSource`."""
+    from eesmm_keras.data.sources import limit_source, open_source
+
+    # Which tiles are held out for validation does not follow the seed, there as here.
+    train = open_source(DATA, "train")
+    return limit_source(train, seed=settings.seed, per_class=settings.labels_per_class)
 
 
 def _fine_tuned(tuned, epochs, test):
@@ -82,12 +90,15 @@ def _fine_tuned(tuned, epochs, test):
 
 
 def _frozen(settings, run, labelled, test):
+    import keras
+
     from eesmm_keras.comparison.measuring import stage_features
     from eesmm_keras.evaluation import linear_probe_accuracy
     from eesmm_keras.training.pretraining import build_backbone
     from eesmm_keras.training.weights import load_backbone
 
     click.secho("4. Logistic regression on frozen features, and on raw pixels", bold=True)
+    keras.utils.set_random_seed(settings.seed)
     random = build_backbone(settings.backbone, settings.image_size)
     rows = {}
     for when, backbone in (("after", load_backbone(run.path)), ("before", random)):
