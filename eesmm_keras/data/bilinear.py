@@ -15,7 +15,7 @@ from PIL import Image
 from eesmm_keras.data.windows import LoadedPicture
 
 # Where compilers do not join multiplications and additions: Pillow's weights are the same everywhere.
-_MACHINES = ("x86_64", "AMD64")
+MACHINES = ("x86_64", "AMD64")
 _TALLEST = 100  # height / width
 _LARGEST_SHRINKING = 64  # beyond it rounded weights might add up to too much; nobody shrinks so far
 
@@ -30,7 +30,7 @@ def bilinear_box():
         mirrored: bool, whether columns come in the other order.
         out: uint8 `(H, W, 3)`, C-contiguous, written to.
     """
-    if platform.machine() not in _MACHINES:
+    if platform.machine() not in MACHINES:
         return None
     try:
         from eesmm_keras.data._bilinear import resample

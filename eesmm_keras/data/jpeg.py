@@ -9,7 +9,7 @@ from PIL import Image
 
 from eesmm_keras.data.decoding import check_pixels, checked_file, orientation_of
 
-_END = b"\xff\xd9"
+_BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 # Beside a window, libjpeg has not decoded what it smooths the outermost columns with.
 _MARGIN = 2
 # TensorFlow's own default of the last is an int, for which it takes a slower way, as for arguments that
@@ -57,8 +57,10 @@ def plain_jpeg(path_or_bytes, min_side=None, max_pixels=None):
             data = path_or_bytes
         else:
             with open(data, "rb", buffering=0) as file:
-                data = file.read()
-        if not data.startswith(b"\xff\xd8") or not data.endswith(_END) or not decoders_agree():
+                data = file.read(len(_BEGIN))
+                if data == _BEGIN:  # of others nothing more is read
+                    data += file.read()
+        if not data.startswith(_BEGIN) or not data.endswith(_END) or not decoders_agree():
             return None
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             plain = image.mode == "RGB" and image.format == "JPEG"

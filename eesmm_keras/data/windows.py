@@ -70,8 +70,8 @@ class PixelPicture(Picture):
         return self._pixels[top:bottom], 0, top
 
 
-class PlainJpeg(Picture):
-    """A JPEG file, see `jpeg.plain_jpeg`, of which it is not known whether it is damaged.
+class _Jpeg(Picture):
+    """A JPEG file.
 
     Args:
         data: bytes. size: `(width, height)`.
@@ -83,6 +83,10 @@ class PlainJpeg(Picture):
 
     def image(self):
         return read_rgb(self._data)
+
+
+class PlainJpeg(_Jpeg):
+    """One of `jpeg.plain_jpeg`, of which it is not known whether it is damaged; see `_Jpeg`."""
 
     def window(self, left, top, right, bottom):
         """As `Picture.window`.
@@ -116,22 +120,11 @@ class StoredPixels(PixelPicture, StoredPicture):
         return self._pixels
 
 
-class StoredJpeg(StoredPicture):
-    """A JPEG file.
-
-    Args:
-        data: bytes. size: `(width, height)`.
-    """
-
-    def __init__(self, data, size):
-        super().__init__(size)
-        self._data = data
+class StoredJpeg(_Jpeg, StoredPicture):
+    """A JPEG file; see `_Jpeg`."""
 
     def whole(self):
         return self._data
-
-    def image(self):
-        return read_rgb(self._data)
 
     def gives_windows(self, min_side, max_pixels):
         width, height = self.size
