@@ -7,7 +7,7 @@ import yaml
 
 from eesmm_keras._version import __version__
 from eesmm_keras.exports.report import reduction_lines
-from eesmm_keras.exports.using import example_for
+from eesmm_keras.exports.using import Steps
 
 # Whoever edits a card takes this line out, and the card stays as it is.
 MARK = "<!-- Written by `eesmm export`, which replaces a file that has this line. -->"
@@ -184,10 +184,8 @@ def _precision(parity):
 
 
 def _use(name, kind, metadata):
-    if not kind.example:
-        return ""
-    example = example_for(metadata.get("task"), kind.example)
-    return f"```python\n{example.replace('PATH', name).strip()}\n```"
+    program = kind.program(Steps(metadata)).replace("PATH", name).strip()
+    return f"```python\n{program}\n```" if program else ""
 
 
 def _licence(provenance):

@@ -27,7 +27,7 @@ class Format:
             `write_smaller` writes.
         library: what the Hugging Face hub calls the library that opens the file, for the model card;
             None: it has no name there.
-        example: Python that loads an export, `PATH`, and computes with it; for the card and the docs.
+        example: Python that loads an export, `PATH`, and computes with it, see `program`.
     """
 
     description = ""
@@ -39,6 +39,19 @@ class Format:
     precisions = ("float32",)
     library = None
     example = ""
+
+    def program(self, steps):
+        """The program in the model card: Python that loads an export, `PATH`, and computes with it.
+
+        Here: `example`, for a format whose library prepares images by itself.
+
+        Args:
+            steps: `exports.using.Steps`: the lines that open an image and those that print the answer.
+
+        Returns:
+            str; "" for no program.
+        """
+        return self.example
 
     def outputs(self, graph):
         """Names of those of `graph.outputs` that the export gives and is compared on; here: all."""

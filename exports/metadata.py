@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from eesmm_keras._version import __version__
 from eesmm_keras.data.reading import Reading
+from eesmm_keras.data.views import CENTRAL_CROP
 from eesmm_keras.exports.source import backbone_of
 from eesmm_keras.tasks.task import Task
 
@@ -12,6 +13,9 @@ _FEATURES = {"pooled": "mean of the last feature map over its positions"}
 
 def describe(model, graph, kind, *, preprocessing, resize):
     """A JSON-ready dict: classes, input contract, preprocessing, outputs, package version.
+
+    `preprocessing/central_crop` is what evaluation shows of an image: the share of each side of the
+    largest central crop of the model's form; None: all of it.
 
     Args:
         model: what is exported. graph: `ServingGraph` of it. kind: `Format`.
@@ -41,6 +45,7 @@ def describe(model, graph, kind, *, preprocessing, resize):
             "formula": "(images / 255 - mean) / std",
             "mean": [float(x) for x in backbone.mean],
             "std": [float(x) for x in backbone.std],
+            "central_crop": None if getattr(model, "whole_images", False) else CENTRAL_CROP,
             "in_graph": inside,
             "resize_in_graph": resize,
         },

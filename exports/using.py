@@ -1,35 +1,90 @@
-"""The program in a model card that runs an export, for what its task answers."""
+"""The parts of the program in a model card that do not depend on the format: the image, the answer."""
 
-import re
-
-# The central crop, as evaluation takes it of images larger than the model's.
-_CROP = re.compile(r"ImageOps\.fit\(image, (.*), bleed=[^)]*\)")
-_PRINT = re.compile(r"""print\((.*"class_names"\]\)?)\[(.*)\.argmax\(\)\]\)""")
+from fractions import Fraction
 
 
-def example_for(task, example):
-    """A format's example, which ends in printing the name of one class, for another task.
+class Steps:
+    """What a format's program has in common with those of other formats, see `Format.program`.
 
     Args:
-        task: "segmentation", "detection", or anything else: one class an image.
-        example: of the `Format`.
+        metadata: of `exports.metadata.describe`.
+
+    Attributes:
+        pillow: the import of what `image` needs.
+        image: lines that open `photo.jpg` as `image`, an RGB picture of `(width, height)`, with what
+            evaluation shows of it.
+        wanted: list of the names of the outputs that `answer` reads.
     """
-    if task in ("segmentation", "detection"):  # these see whole images
-        example = _CROP.sub(r"image.resize(\1)", example).replace("Image, ImageOps", "Image")
-    if task == "segmentation":
-        return _PRINT.sub(r"mask = \2[0].argmax(-1)", example)
-    if task == "detection":
-        example = example.replace("(logits,)", "boxes, scores").replace(
-            '(["logits"]', '(["boxes", "scores"]'
-        )
-        return _PRINT.sub(lambda found: "\n".join(_best_box(*found.groups())), example)
-    return example
+
+    def __init__(self, metadata):
+        crop, task = metadata["preprocessing"]["central_crop"], metadata.get("task")
+        self.pillow = "from PIL import Image" + (", ImageOps" if crop else "")
+        self.image = f'image = Image.open("photo.jpg").convert("RGB")\nimage = {_shown(crop)}'
+        self._named = metadata["class_names"] is not None
+        self.wanted, self._answer = _question(list(metadata["outputs"]), task)
+
+    @property
+    def variables(self):
+        """The left side of an assignment from a list of the outputs `wanted`."""
+        return ", ".join(self.wanted) if len(self.wanted) > 1 else f"({self.wanted[0]},)"
+
+    @property
+    def strings(self):
+        """The list of the outputs `wanted`, as Python writes it."""
+        return f"[{', '.join(map(_quoted, self.wanted))}]"
+
+    def answer(self, class_names, output="{}"):
+        """Lines that print what the model says of the image.
+
+        Args:
+            class_names: expression of the list of class names.
+            output: expression of an output as a NumPy array, with `{}` for its name.
+        """
+        arrays = {name: output.format(name) for name in self.wanted}
+        return self._answer(lambda n: f"{class_names}[{n}]" if self._named else n, arrays)
 
 
-def _best_box(names, output):
-    """Lines that print the most probable box, by what names the classes and the output of one."""
-    if output != "logits":
-        both = (output.replace("logits", name) for name in ("boxes", "scores"))
-        yield f"boxes, scores = {', '.join(both)}"
-    yield "best = scores[0].max(-1).argmax()"
-    yield f"print({names}[scores[0, best].argmax()], boxes[0, best])"
+def _shown(crop):
+    size = "(width, height), Image.Resampling.BICUBIC"
+    if not crop:
+        return f"image.resize({size})"
+    margin = Fraction((1 - crop) / 2)  # `bleed` is what is left away at each side
+    return f"ImageOps.fit(image, {size}, bleed={margin.numerator} / {margin.denominator})"
+
+
+def _quoted(name):
+    return f'"{name}"'
+
+
+def _question(outputs, task):
+    """Which outputs are read, and the function that writes the lines which read them.
+
+    That gets the function that writes what a class is called, by its number, and the arrays.
+    """
+    if task == "detection" and {"boxes", "scores"} <= set(outputs):
+        return ["boxes", "scores"], _best_box
+    if "logits" not in outputs:
+        return outputs[:1], _numbers
+    return ["logits"], _mask if task == "segmentation" else _class
+
+
+def _class(called, arrays):
+    return f"print({called(arrays['logits'] + '.argmax()')})"
+
+
+def _mask(called, arrays):
+    return f"mask = {arrays['logits']}[0].argmax(-1)"
+
+
+def _best_box(called, arrays):
+    lines = [
+        "best = scores[0].max(-1).argmax()",
+        f"print({called('scores[0, best].argmax()')}, boxes[0, best])",
+    ]
+    if any(name != array for name, array in arrays.items()):
+        lines.insert(0, f"{', '.join(arrays)} = {', '.join(arrays.values())}")
+    return "\n".join(lines)
+
+
+def _numbers(called, arrays):
+    return f"print({next(iter(arrays.values()))}[0])"

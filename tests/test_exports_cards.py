@@ -17,14 +17,14 @@ from weights_files import FOREIGN
 from conftest import tiny_backbone
 from eesmm_keras import ImageClassifier
 from eesmm_keras.cli import main as cli
-from eesmm_keras.data.views import CentralView
+from eesmm_keras.data.views import CENTRAL_CROP, CentralView
 from eesmm_keras.errors import UserError
 from eesmm_keras.exports import export_model
 from eesmm_keras.exports.card import MARK, card_path, model_card, write_card
 from eesmm_keras.exports.formats import FORMATS
 from eesmm_keras.exports.provenance import Provenance, provenance_of
 from eesmm_keras.exports.push import files_of, push_export
-from eesmm_keras.exports.using import example_for
+from eesmm_keras.exports.using import Steps
 
 METRICS = "epoch,loss,val_accuracy,data_wait\n1,2.0,0.25,0.0\n2,1.5,0.7512,0.0\n"
 
@@ -94,7 +94,8 @@ METADATA = {
     "architecture": "swin", "image_size": [32, 32], "class_names": ["a", "b"],
     "input": {"name": "images", "dtype": "uint8", "shape": ["batch", 32, 32, 3], "layout": "NHWC",
               "color_order": "RGB", "value_range": [0, 255]},
-    "preprocessing": {"formula": "f", "mean": [0.5], "std": [0.25], "resize_in_graph": False},
+    "preprocessing": {"formula": "f", "mean": [0.5], "std": [0.25], "resize_in_graph": False,
+                      "central_crop": CENTRAL_CROP},
     "outputs": {"logits": {"shape": ["batch", 2], "description": "scores"}},
 }  # fmt: skip
 PARITY = {"max_abs_diff": {"logits": {"batch_1": 1e-7}}, "limits": {"logits": 1e-3}}
@@ -240,11 +241,20 @@ def test_the_extra_is_named(exported, monkeypatch):
         push_export(exported, "hf://anna/net")
 
 
+def program(name, task=None, **facts):
+    """The program of a card; a classifier's, or that of a task's model."""
+    outputs = {"detection": ["boxes", "scores"]}.get(task, ["logits"])
+    crop = None if task else CENTRAL_CROP
+    metadata = {**METADATA, "task": task, "outputs": dict.fromkeys(outputs), **facts}
+    metadata["preprocessing"] = {**METADATA["preprocessing"], "central_crop": crop}
+    return FORMATS.get(name)().program(Steps(metadata)).strip()
+
+
 @pytest.mark.parametrize("name", FORMATS.names())
 def test_the_docs_have_every_format_and_its_program(name):
     text = (Path(__file__).parent.parent / "docs" / "exports.md").read_text()
     assert f"`{name}`" in text
-    for part in FORMATS.get(name).example.strip().split("PATH"):
+    for part in program(name).split("PATH"):
         assert part in text
 
 
@@ -252,15 +262,32 @@ def test_the_programs_show_a_model_what_predict_shows_it():
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (133, 200, 3), "uint8"))
     cropped = ImageOps.fit(photo, (48, 32), Image.Resampling.BICUBIC, bleed=1 / 16)
     np.testing.assert_array_equal(cropped, CentralView((32, 48))(photo))
-    for name in FORMATS.names():
-        example = FORMATS.get(name).example
-        crops = (
-            "ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)"
-            in example
-        )
-        assert crops or name in ("transformers", "timm")
+    shown = "ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)"
+    own = {"transformers", "timm"}  # these have transforms of their own
+    for name in set(FORMATS.names()) - own:
+        line = f"\nimage = {shown}\n"
+        assert line in program(name)
         for task in ("segmentation", "detection"):  # whole images
-            whole = example_for(task, example)
+            whole = program(name, task)
             assert "ImageOps" not in whole
-            assert not crops or "= image.resize((width, height), Image.Resampling.BICUBIC)" in whole
-            compile(whole, name, "exec")
+            assert "\nimage = image.resize((width, height), Image.Resampling.BICUBIC)\n" in whole
+
+
+@pytest.mark.parametrize("name", ["litert", "onnx", "openvino", "savedmodel"])
+def test_the_programs_print_what_the_task_answers(name):
+    mask, box = program(name, "segmentation"), program(name, "detection")
+    assert mask.splitlines()[-1].startswith("mask = ")
+    assert box.splitlines()[-1].endswith("[scores[0, best].argmax()], boxes[0, best])")
+    assert "logits" not in box
+    features = program(name, outputs=dict.fromkeys(["pooled", "P2"]))
+    assert "logits" not in features
+    for text in (mask, box, features):
+        compile(text, name, "exec")
+
+
+def test_the_program_of_a_card_runs(exported, monkeypatch, capsys):
+    Image.new("RGB", (40, 50)).save(exported.parent / "photo.jpg")
+    monkeypatch.chdir(exported.parent)
+    text = card_path(exported).read_text().split("```python\n")[1].split("```")[0]
+    exec(compile(text, "program", "exec"), {})
+    assert capsys.readouterr().out.strip() in ("0", "1")  # this model has no names of its classes

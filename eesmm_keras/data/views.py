@@ -21,6 +21,9 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.windows import LoadedPicture, Picture
 from eesmm_keras.image_size import both_sides
 
+# What evaluation shows of each side of an image: see `crops.central_box`.
+CENTRAL_CROP = 0.875
+
 
 @dataclass(frozen=True)
 class Place:
@@ -126,7 +129,7 @@ class CentralView(View):
         size: see `View`. crop_fraction: see `crops.central_box`.
     """
 
-    def __init__(self, size, crop_fraction=0.875):
+    def __init__(self, size, crop_fraction=CENTRAL_CROP):
         super().__init__(size)
         self.crop_fraction = crop_fraction
         self.min_side = math.ceil(max(self.size) / crop_fraction)

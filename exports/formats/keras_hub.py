@@ -17,15 +17,16 @@ class KerasHub(Format):
     uses_keras = True
     model_input = ("images", "NHWC")
     library = "keras-hub"
-    example = """
+
+    def program(self, steps):
+        return f"""
 import keras_hub
 import numpy as np
-from PIL import Image, ImageOps
+{steps.pillow}
 
 model = keras_hub.models.ImageClassifier.from_preset("PATH")
 height, width = model.preprocessor.image_converter.image_size
-image = Image.open("photo.jpg").convert("RGB")
-image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
+{steps.image}
 print(model.predict(np.array(image)[None]))  # logits
 # An encoder: keras_hub.models.Backbone.from_preset("PATH"), on what
 # keras_hub.layers.ImageConverter.from_preset("PATH") makes of the pixels.

@@ -23,20 +23,22 @@ class LiteRT(Format):
     extra = "litert"
     precisions = ("float32", "float16", "int8")
     library = "litert"
-    example = """
+
+    def program(self, steps):
+        answer = steps.answer('facts["class_names"]', 'outputs["{}"]')
+        return f"""
 import json
 import zipfile
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps
+{steps.pillow}
 
 facts = json.loads(zipfile.ZipFile("PATH").read("metadata.json"))
 compute = Interpreter("PATH").get_signature_runner("serving_default")
 height, width = facts["image_size"]
-image = Image.open("photo.jpg").convert("RGB")
-image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
+{steps.image}
 outputs = compute(images=np.array(image, "uint8")[None])
-print(facts["class_names"][outputs["logits"].argmax()])
+{answer}
 """
 
     def write(self, graph, metadata, path):

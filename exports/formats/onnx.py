@@ -22,21 +22,23 @@ class Onnx(Format):
     description = f"ONNX, opset {OPSET}"
     suffix = ".onnx"
     library = "onnx"
-    example = """
+    precisions = ("float32", "float16", "int8")
+
+    def program(self, steps):
+        answer = steps.answer('json.loads(facts["class_names"])')
+        return f"""
 import json
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+{steps.pillow}
 
 session = onnxruntime.InferenceSession("PATH")
 facts = session.get_modelmeta().custom_metadata_map
 height, width = json.loads(facts["image_size"])
-image = Image.open("photo.jpg").convert("RGB")
-image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
-(logits,) = session.run(["logits"], {"images": np.array(image, "uint8")[None]})
-print(json.loads(facts["class_names"])[logits.argmax()])
+{steps.image}
+{steps.variables} = session.run({steps.strings}, {{"images": np.array(image, "uint8")[None]}})
+{answer}
 """
-    precisions = ("float32", "float16", "int8")
 
     def write(self, graph, metadata, path):
         _save(_converted(graph), metadata, path)

@@ -20,19 +20,21 @@ class OpenVINO(Format):
     extra = "openvino"
     precisions = ("float32", "float16", "int8")
     library = "openvino"
-    example = """
+
+    def program(self, steps):
+        answer = steps.answer('facts["class_names"]', 'outputs["{}"]')
+        return f"""
 import json
 import numpy as np
 import openvino
-from PIL import Image, ImageOps
+{steps.pillow}
 
 facts = json.load(open("PATH/metadata.json"))
 compute = openvino.Core().compile_model("PATH/model.xml", "CPU")
 height, width = facts["image_size"]
-image = Image.open("photo.jpg").convert("RGB")
-image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
-outputs = compute({"images": np.array(image, "uint8")[None]})
-print(facts["class_names"][outputs["logits"].argmax()])
+{steps.image}
+outputs = compute({{"images": np.array(image, "uint8")[None]}})
+{answer}
 """
 
     def write(self, graph, metadata, path):

@@ -14,19 +14,21 @@ class SavedModel(Format):
     """
 
     description = "SavedModel"
-    example = """
+
+    def program(self, steps):
+        answer = steps.answer('facts["class_names"]', 'outputs["{}"].numpy()')
+        return f"""
 import json
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+{steps.pillow}
 
 model = tf.saved_model.load("PATH")
 facts = json.loads(model.signatures["metadata"]()["json"].numpy())
 height, width = facts["image_size"]
-image = Image.open("photo.jpg").convert("RGB")
-image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
+{steps.image}
 outputs = model.signatures["serving_default"](images=tf.constant(np.array(image, "uint8")[None]))
-print(facts["class_names"][outputs["logits"].numpy().argmax()])
+{answer}
 """
 
     def write(self, graph, metadata, path):
