@@ -96,12 +96,21 @@ def where_from(options):
     return {key: options[key] for key in keys if options.get(key) is not None}
 
 
-def settings_from(kind, recipe, assignments, **options):
-    """Settings from the options that were given on the command line."""
-    from eesmm_keras.quiet import load_backend
+def settings_from(kind, recipe, assignments, begins=True, **options):
+    """Settings from the options that were given on the command line; then Keras is imported.
 
-    load_backend()
+    Args:
+        kind, recipe, assignments: see `settings.resolve`.
+        begins: bool, whether a run is begun (or gone on with) in the folder `out`.
+    """
+    from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training import beforehand
+
     given = {key: value for key, value in options.items() if value is not None}
+    beforehand.check_settings(kind, recipe, assignments, given)
+    if begins:
+        beforehand.check_folder(kind, recipe, assignments, given)
+    load_backend()
     if kind == "pretrain":
         from eesmm_keras.training.automatic import resolve_automatically
 

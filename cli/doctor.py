@@ -39,7 +39,7 @@ def command(trial, thorough, bad_list, write_stats, ends, recipe, assignments, *
     Counts, sizes, channels, classes, bad and doubly named files; speed of decoding and of training,
     the largest batch that fits, time of an epoch, space for checkpoints.
     """
-    settings = settings_from("pretrain", recipe, assignments, **options)
+    settings = settings_from("pretrain", recipe, assignments, begins=False, **options)
     from eesmm_keras.studies.doctor.report import doctor
 
     doctor(

@@ -26,7 +26,9 @@ def command(weights, images, out, features, precision, batch_size, overwrite, **
     the same file. Images that cannot be read are listed in OUT.bad.csv.
     """
     from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training.beforehand import check_places
 
+    check_places(images=images, weights=weights)
     load_backend()
     from eesmm_keras.answers.embedding import embed
 

@@ -37,17 +37,20 @@ def command(data, weights, mode, split, batch_size, out, **options):
     eesmm evaluate --data labelled/ --weights runs/a,runs/b
     eesmm evaluate --data labelled/ --weights runs/photos --mode knn
     """
-    from eesmm_keras.quiet import load_backend
-
-    load_backend()
     from eesmm_keras.errors import UserError
     from eesmm_keras.evaluation.folder import check_folder
-    from eesmm_keras.training.evaluating import evaluate
+    from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training.beforehand import check_places
 
     several = [weights] if os.path.exists(weights) else weights.split(",")
     if len(several) > 2 or not all(several):
         raise UserError(f"--weights takes one or two, separated by a comma; got {weights!r}.")
+    for one in several:
+        check_places(data, weights=one)
     folder = check_folder(out) if out else None
+    load_backend()
+    from eesmm_keras.training.evaluating import evaluate
+
     where = where_from(options)
     found = [evaluate(data, one, mode, split, batch_size, click.echo, **where) for one in several]
     for one, (findings, source) in zip(several, found, strict=True):

@@ -72,7 +72,9 @@ def command(
     # Weights are the same on all backends, and exporting works on this one.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training.beforehand import check_places
 
+    check_places(data, weights=weights)
     load_backend()
     from eesmm_keras.exports import export_model
     from eesmm_keras.training.weights import as_keras_file

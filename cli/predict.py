@@ -29,7 +29,9 @@ def command(weights, images, out, top, batch_size, overwrite, min_score, **optio
     in OUT.bad.csv.
     """
     from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training.beforehand import check_places
 
+    check_places(images=images, weights=weights)
     load_backend()
     from eesmm_keras.answers.predicting import predict
 

@@ -33,7 +33,9 @@ def command(data, out, size, raw, quality, per_shard, **options):
     The same images stand at the same steps of a run. Stopped anywhere, the same command goes on.
     """
     from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training.beforehand import check_places
 
+    check_places(data)
     load_backend()
     from eesmm_keras.data.preparing import prepare
 

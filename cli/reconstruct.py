@@ -29,17 +29,19 @@ from eesmm_keras.cli._types import PATH
 )
 def command(weights, images, out, count, seed, **options):
     """Picture of what a pre-trained model rebuilds: originals, mix, mask, reconstructions."""
-    from eesmm_keras.quiet import load_backend
-
-    load_backend()
     from eesmm_keras.errors import UserError
+    from eesmm_keras.quiet import load_backend
+    from eesmm_keras.training.beforehand import check_places
+
+    if Path(out).suffix.lower() != ".png":
+        raise UserError(f"--out must name a .png file, got {out}.")
+    check_places(images=images, weights=weights)
+    load_backend()
     from eesmm_keras.methods.method import MaskedImageModel
     from eesmm_keras.pictures import save_grid
     from eesmm_keras.training.inputs import reading_of
     from eesmm_keras.training.weights import load_checked
 
-    if Path(out).suffix.lower() != ".png":
-        raise UserError(f"--out must name a .png file, got {out}.")
     model = load_checked(weights)
     if not isinstance(model, MaskedImageModel):
         raise UserError(f"{weights} is no pre-training model but a {type(model).__name__}.")

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import unknown_name
+from eesmm_keras.outline import outline_of
 
 PLUGINS_VARIABLE = "EESMM_PLUGINS"
 
@@ -48,6 +49,17 @@ class Family:
         """Names of all members, sorted; none of them is imported."""
         return sorted({*self._own, *self._plugin_files(), *self._entry_points()})
 
+    def check(self, name):
+        """Raise a UserError that lists the known names unless `name` is one; nothing is imported."""
+        if name not in self.names():
+            raise UserError(unknown_name(self.kind, name, self.names()))
+
+    def outline(self, name):
+        """`Outline` of a member's class, which is not imported; None where only that would tell: of
+        plug-ins, whose classes may have their arguments from anywhere."""
+        spec = name in self._own and importlib.util.find_spec(f"{self.package}.{name}")
+        return outline_of(spec.origin) if spec else None
+
     def get(self, name):
         """The class (or module) of a member.
 
@@ -55,8 +67,7 @@ class Family:
             UserError: an unknown name (the message lists the known ones); or a plug-in that cannot be
                 imported or defines no class of the family.
         """
-        if name not in self.names():
-            raise UserError(unknown_name(self.kind, name, self.names()))
+        self.check(name)
         module = self._import(name)
         return module if self.contract is None else self._class_in(module)
 

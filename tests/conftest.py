@@ -50,6 +50,7 @@ _BACKEND_FREE = (
     "architecture",
     "automatic",
     "batch_plan",
+    "beforehand",
     "child_process",
     "cli_boundary",
     "cli_lists",

@@ -18,7 +18,7 @@ import tensorflow as tf
 from conftest import random_images, tiny_backbone, tiny_eesmm
 from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone
 from eesmm_keras.methods import contrastive, dmjd, greenmim, mae, mixmim, simmim
-from eesmm_keras.ops.box_grid import NO_BOX
+from eesmm_keras.ops.box_marks import NO_BOX
 from eesmm_keras.ops.mixing import partners
 from eesmm_keras.tasks.box_losses import BoxLoss
 from eesmm_keras.tasks.detection import Detector

@@ -21,7 +21,17 @@ PACKAGES = {
 # A room may import from the rooms before it; those of one rank do not know each other.
 RANKS = [
     {"_version", "errors", "image_size", "recipes", "whole_files"},
-    {"child_process", "few_kernels", "finite", "gpus", "names", "parallel", "progress", "quiet"}
+    {
+        "child_process",
+        "few_kernels",
+        "finite",
+        "gpus",
+        "names",
+        "outline",
+        "parallel",
+        "progress",
+        "quiet",
+    }
     | {"device_waits", "fused_adam", "replica_step"},
     {"registry", "checks"},
     {"guarded_model", "partial_training"},

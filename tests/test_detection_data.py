@@ -12,7 +12,7 @@ from eesmm_keras.data.augmentation import Augmentation
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import evaluation_dataset, labelled_dataset
 from eesmm_keras.data.sources import open_source
-from eesmm_keras.ops.box_grid import CROWD, NO_BOX
+from eesmm_keras.ops.box_marks import CROWD, NO_BOX
 
 
 @pytest.fixture(scope="module")

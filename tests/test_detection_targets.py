@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from conftest import to_numpy
 from eesmm_keras.evaluation.detection.choosing import detections
-from eesmm_keras.ops.box_grid import CROWD, NO_BOX, BoxGrid
+from eesmm_keras.ops.box_grid import BoxGrid
+from eesmm_keras.ops.box_marks import CROWD, NO_BOX
 from eesmm_keras.tasks.box_losses import BoxIoU, BoxLoss
 from eesmm_keras.tasks.box_targets import assign
 

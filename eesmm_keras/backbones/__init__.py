@@ -6,6 +6,7 @@ subclass of `Backbone` with its `presets`; there is no list to edit.
 
 import inspect
 
+from eesmm_keras.backbones.presets import PRESETS
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import split_arguments, unknown_name
 from eesmm_keras.registry import Family
@@ -51,10 +52,27 @@ def preset_arguments(text):
         raise UserError(unknown_name("backbone", name, presets))
     cls, arguments = presets[name]
     known = {key: p.default for key, p in inspect.signature(cls).parameters.items()}
-    for key in changes:
-        if key not in known or key == "kwargs":
-            raise UserError(unknown_name(f"argument of {name}", key, set(known) - {"kwargs"}))
+    _check_arguments(name, changes, set(known) - {"kwargs"})
     return cls, {"image_shape": known["image_shape"], **arguments, **changes}
+
+
+def check_name(text):
+    """Raise the UserError of `preset_arguments`, as far as no encoder need be imported for it: of
+    plug-ins, neither presets nor arguments are known."""
+    name, changes = split_arguments(text)
+    encoder = {preset: encoder for encoder, presets in PRESETS.items() for preset in presets}
+    if name in encoder:
+        outline = FAMILY.outline(encoder[name])
+        if outline is not None:
+            _check_arguments(name, changes, set(outline.arguments) - {"self"})
+    elif PRESETS.keys() >= set(FAMILY.names()):
+        raise UserError(unknown_name("backbone", name, encoder))
+
+
+def _check_arguments(name, changes, known):
+    for key in changes:
+        if key not in known:
+            raise UserError(unknown_name(f"argument of {name}", key, known))
 
 
 def from_preset(name, **kwargs):

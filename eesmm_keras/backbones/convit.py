@@ -13,25 +13,13 @@ from eesmm_keras.backbones.backbone import (
     positions_layer,
 )
 from eesmm_keras.backbones.constants import IMAGENET_MEAN, IMAGENET_STD
+from eesmm_keras.backbones.presets import CONVIT_PRESETS
 from eesmm_keras.checks import check_choice, check_flag, check_number, check_rate
 from eesmm_keras.layers.masked_conv_stage import MaskedConvStage
 from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.grouping import TokenPlanner
 from eesmm_keras.ops.patches import gather_cells, patchify, units_to_nested_patches
-
-_BASE = {"dims": (256, 384, 768), "depths": (2, 2, 11), "num_heads": 12}
-PRESETS = {
-    # DMJD's, with wide MLPs in the convolutional stages; and ConvMAE's.
-    "convit_base": _BASE,
-    "convit_large": {"dims": (384, 768, 1024), "depths": (2, 2, 23), "num_heads": 16},
-    "convmae_base": {**_BASE, "mlp_ratio": 4.0},
-    # For small images: mask units of 8 pixels.
-    "convit_mini_32": {
-        "image_shape": (32, 32, 3), "patch_size": 2, "dims": (48, 96, 192), "depths": (1, 1, 4),
-        "num_heads": 6,
-    },
-}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -79,7 +67,7 @@ class ConViTBackbone(Backbone):
         (1, 14, 14, 768)
     """
 
-    presets = PRESETS
+    presets = CONVIT_PRESETS
     per_image_masks = True
     no_weight_decay = ("table",)
 

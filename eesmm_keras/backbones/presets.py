@@ -1,4 +1,4 @@
-"""Published sizes of Swin and Twins as plain constructor arguments. Weights are not part of one."""
+"""Published sizes of encoders as plain constructor arguments. Weights are not part of one."""
 
 _SWIN = {
     "tiny": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
@@ -85,6 +85,40 @@ TWINS_PRESETS = {
         "image_shape": (32, 32, 3), "patch_size": 2, "window_size": 4, "dims": (48, 96, 192),
         "depths": (2, 2, 2), "num_heads": (2, 4, 8), "reductions": (4, 2, 1),
     },
+}  # fmt: skip
+
+VIT_PRESETS = {
+    # Widths, blocks and heads of DeiT and MAE.
+    "vit_tiny": {"dim": 192, "depth": 12, "num_heads": 3},
+    "vit_small": {"dim": 384, "depth": 12, "num_heads": 6},
+    "vit_base": {"dim": 768, "depth": 12, "num_heads": 12},
+    "vit_large": {"dim": 1024, "depth": 24, "num_heads": 16},
+    # For small images: mask units of 4 and 8 pixels.
+    "vit_mini_32": {
+        "image_shape": (32, 32, 3), "patch_size": 4, "dim": 192, "depth": 6, "num_heads": 6,
+    },
+    "vit_mini_64": {
+        "image_shape": (64, 64, 3), "patch_size": 8, "dim": 192, "depth": 6, "num_heads": 6,
+    },
+}  # fmt: skip
+
+_CONVIT_BASE = {"dims": (256, 384, 768), "depths": (2, 2, 11), "num_heads": 12}
+CONVIT_PRESETS = {
+    # DMJD's, with wide MLPs in the convolutional stages; and ConvMAE's.
+    "convit_base": _CONVIT_BASE,
+    "convit_large": {"dims": (384, 768, 1024), "depths": (2, 2, 23), "num_heads": 16},
+    "convmae_base": {**_CONVIT_BASE, "mlp_ratio": 4.0},
+    # For small images: mask units of 8 pixels.
+    "convit_mini_32": {
+        "image_shape": (32, 32, 3), "patch_size": 2, "dims": (48, 96, 192), "depths": (1, 1, 4),
+        "num_heads": 6,
+    },
+}  # fmt: skip
+
+# By the encoder's module: names that are known before Keras is imported. An encoder that is not among
+# them is asked for its presets itself.
+PRESETS = {
+    "convit": CONVIT_PRESETS, "swin": SWIN_PRESETS, "twins": TWINS_PRESETS, "vit": VIT_PRESETS,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from eesmm_keras.backbones.backbone import (
     positions_layer,
 )
 from eesmm_keras.backbones.constants import IMAGENET_MEAN, IMAGENET_STD
+from eesmm_keras.backbones.presets import VIT_PRESETS
 from eesmm_keras.checks import (
     MAX_SIDE,
     check_choice,
@@ -25,21 +26,6 @@ from eesmm_keras.layers.patch_embedding import PatchEmbedding
 from eesmm_keras.layers.transformer_block import TransformerBlock
 from eesmm_keras.ops.grouping import TokenPlanner
 from eesmm_keras.ops.patches import patchify
-
-PRESETS = {
-    # Widths, blocks and heads of DeiT and MAE.
-    "vit_tiny": {"dim": 192, "depth": 12, "num_heads": 3},
-    "vit_small": {"dim": 384, "depth": 12, "num_heads": 6},
-    "vit_base": {"dim": 768, "depth": 12, "num_heads": 12},
-    "vit_large": {"dim": 1024, "depth": 24, "num_heads": 16},
-    # For small images: mask units of 4 and 8 pixels.
-    "vit_mini_32": {
-        "image_shape": (32, 32, 3), "patch_size": 4, "dim": 192, "depth": 6, "num_heads": 6,
-    },
-    "vit_mini_64": {
-        "image_shape": (64, 64, 3), "patch_size": 8, "dim": 192, "depth": 6, "num_heads": 6,
-    },
-}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")
@@ -81,7 +67,7 @@ class ViTBackbone(Backbone):
         (1, 14, 14, 192)
     """
 
-    presets = PRESETS
+    presets = VIT_PRESETS
     per_image_masks = True
     no_weight_decay = ("class_token", "table")
 

@@ -7,7 +7,7 @@ import numpy as np
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import Chosen
 from eesmm_keras.data.labels import BOXES, Labels
-from eesmm_keras.ops.box_grid import CROWD, NO_BOX
+from eesmm_keras.ops.box_marks import CROWD, NO_BOX
 
 # A box stays in a view that shows this share of its area, and a pixel of each of its sides.
 _SHOWN = 0.25

@@ -9,7 +9,7 @@ from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.source import SourceOptions
 from eesmm_keras.data.splits import limit_source
 
-__all__ = ["ImageSource", "examine", "limit_source", "open_source", "plain_failures"]
+__all__ = ["ImageSource", "examine", "find_source", "limit_source", "open_source", "plain_failures"]
 
 
 def open_source(
@@ -60,7 +60,7 @@ def open_source(
     options = _options(
         data_dir, val_fraction, seed, labelled, max_image_pixels, follow_links, reading
     )
-    source = _source_of(spec).open(spec, split, options)
+    source = find_source(spec).open(spec, split, options)
     source.max_pixels = options.max_pixels
     source.reading = settled(source.reading or options.reading)
     source.know_channels()
@@ -91,7 +91,7 @@ def examine(
         DataError: there is no such data set, or nothing in it can be read.
     """
     options = _options(data_dir, 0.2, seed, False, max_image_pixels, follow_links, reading)
-    return _source_of(spec).examine(spec, options)
+    return find_source(spec).examine(spec, options)
 
 
 def _options(data_dir, val_fraction, seed, labelled, max_pixels, follow_links, reading):
@@ -105,8 +105,12 @@ def _options(data_dir, val_fraction, seed, labelled, max_pixels, follow_links, r
     return SourceOptions(data_dir, val_fraction, seed, kind, max_pixels, follow_links, reading)
 
 
-def _source_of(spec):
-    """The source that takes `spec`, see `Source`."""
+def find_source(spec):
+    """The `Source` that takes `spec`; nothing is opened, and no backend imported.
+
+    Raises:
+        DataError: none takes it, or several do.
+    """
     known = [SOURCES.get(name)() for name in SOURCES.names()]
     for last in (False, True):
         found = [source for source in known if source.asked_last == last and source.matches(spec)]

@@ -3,8 +3,6 @@
 import numpy as np
 from keras import ops
 
-# In the place of a class, in rows of boxes: a row that is none, and a crowd, which counts nowhere.
-NO_BOX, CROWD = -1, -2
 # Side of the square that a place begins with, in strides of its level, as RetinaNet's smallest anchor.
 _SIDE = 4
 # Logarithm of the most by which a side may differ from that of the square.

@@ -6,7 +6,7 @@ Predictions are boxes (left, top, right, bottom in pixels) and logits of the cla
 import keras
 from keras import ops
 
-from eesmm_keras.ops.box_grid import CROWD
+from eesmm_keras.ops.box_marks import CROWD
 
 
 @keras.saving.register_keras_serializable(package="eesmm_keras")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eesmm_keras.ops.box_grid import CROWD, NO_BOX
+from eesmm_keras.ops.box_marks import CROWD, NO_BOX
 
 # Places within so many strides of a box's centre answer for it: three in a row.
 _RADIUS = 1.5

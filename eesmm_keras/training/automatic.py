@@ -4,15 +4,14 @@ docs/evidence.md has the runs that the numbers below follow.
 """
 
 import statistics
-from pathlib import Path
 
 from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.source import sample
 from eesmm_keras.image_size import in_words
 from eesmm_keras.training.bad_images import open_images
+from eesmm_keras.training.chosen import is_automatic, recorded
 from eesmm_keras.training.devices import has_accelerator
 from eesmm_keras.training.inputs import asked_reading
-from eesmm_keras.training.run_config import read_config
 from eesmm_keras.training.settings import method_arguments, resolve
 
 # Forward multiply-accumulates of a whole run in 1e9, encoder and decoder: 20 to 30 minutes of one
@@ -31,12 +30,6 @@ MACS = {
 _DEFAULT = "eesmm"
 _SMALL = {"learning_rate": 8e-3, "decoder_dim": 64, "decoder_num_heads": 4}
 _CONTRASTIVE = {"method": "contrastive", "learning_rate": 16e-3, "mask_ratio": 0.875}
-_CHOSEN = (
-    "method", "backbone", "image_size", "learning_rate", "beta_2", "epochs", "warmup_epochs",
-    "automatic",
-)  # fmt: skip
-# What decides that everything else is chosen: who names an encoder or a recipe knows what is wanted.
-_DECISIVE = ("backbone", "init_from")
 _LARGE_SIDE, _SMALL_SIDE = 160, 48
 
 
@@ -53,9 +46,9 @@ def resolve_automatically(recipe, assignments, options, say=print):
         UserError: see `settings.resolve` and `open_images`.
     """
     settings = resolve("pretrain", recipe, assignments, options)
-    if recipe or any(getattr(settings, name) for name in _DECISIVE):
+    if not is_automatic(recipe, settings):
         return settings
-    chosen = _recorded(settings)
+    chosen = recorded(settings)
     if chosen is not None:
         return resolve("pretrain", None, assignments, options, base=chosen)
     source = open_images(settings, seed=settings.seed, reading=asked_reading(settings))
@@ -107,15 +100,3 @@ def choose(source, settings, accelerated, method=None):
     values.update(warmup_epochs=float(max(1, epochs // 10)), automatic=True)
     machine = "an accelerator" if accelerated else "a processor without an accelerator"
     return values, f"{count} images, {side:.0f} pixels along the shorter side, on {machine}"
-
-
-def _recorded(settings):
-    """What was chosen for the run in the settings' folder: {} where nothing was, None: no run."""
-    path = Path(settings.out) / "config.yaml"
-    if not settings.out or not path.is_file():
-        return None
-    there = read_config(path).settings
-    if not there.get("automatic"):
-        return {}
-    chosen = {key: there[key] for key in _CHOSEN if key in there}
-    return {**chosen, **(there.get("method_args") or {})}

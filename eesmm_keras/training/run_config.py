@@ -90,15 +90,14 @@ class RunConfig:
         return asked is None or (key == "batch_size" and self.settings[key] < asked)
 
 
-def asked_config(task, settings, defaults=()):
+def asked_config(task, settings, defaults=(), backend=None):
     """`RunConfig` of a command that is given now, without derived numbers.
 
     Args:
         task: "pretrain" or "finetune". settings: dict in plain YAML types.
         defaults: dict of the settings where nobody asks for anything.
+        backend: Keras' name of it; None: the one in use.
     """
-    import keras
-
     # A name such as "digits" means no file unless one of that name is there.
     paths = {
         key: os.path.abspath(settings[key])
@@ -111,9 +110,11 @@ def asked_config(task, settings, defaults=()):
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return RunConfig(
-        task, keras.backend.backend(), settings, {}, paths, versions, defaults=dict(defaults)
-    )
+    if backend is None:
+        import keras
+
+        backend = keras.backend.backend()
+    return RunConfig(task, backend, settings, {}, paths, versions, defaults=dict(defaults))
 
 
 def read_config(path):

@@ -11,7 +11,7 @@ KINDS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
 _NOT_METHOD_ARGUMENTS = {"self", "backbone", "seed", "kwargs"}
 
 
-def resolve(kind, recipe=None, assignments=(), options=None, base=None):
+def resolve(kind, recipe=None, assignments=(), options=None, base=None, imports=True):
     """Settings of a run from all that a user said; later sources win.
 
     Args:
@@ -20,6 +20,8 @@ def resolve(kind, recipe=None, assignments=(), options=None, base=None):
         assignments: strings `key=value`, the value in YAML; of two for one key the later one counts.
         options: dict of explicit options.
         base: dict of settings in the place of the defaults, below the recipe.
+        imports: bool; False: no method and no task is imported. Then plug-ins of these take any
+            argument and have no defaults: what is wrong with them is not found.
 
     Returns:
         `PretrainSettings` or `FinetuneSettings`.
@@ -41,14 +43,19 @@ def resolve(kind, recipe=None, assignments=(), options=None, base=None):
     for assignment in assignments:
         told.update(_flat(dict([split_assignment(assignment, "--set")])))
     told.update(_flat(options or {}))
-    return _build(kind, {**values, **_of_task(told.get("task_name")), **told})
+    return _build(kind, {**values, **_of_task(told.get("task_name"), imports), **told}, imports)
 
 
-def _of_task(name):
+def _of_task(name, imports):
     """The defaults that a task has instead of others; none where no (known) task is named."""
     from eesmm_keras.tasks import TASKS
 
-    return TASKS.get(name).defaults if name in TASKS.names() else {}
+    if name not in TASKS.names():
+        return {}
+    if imports:
+        return TASKS.get(name).defaults
+    outline = TASKS.outline(name)
+    return outline.values.get("defaults", {}) if outline else {}
 
 
 def _flat(values):
@@ -60,19 +67,35 @@ def _flat(values):
     return {**values, **method_args}
 
 
-def _build(kind, values):
+def _build(kind, values, imports):
     cls = KINDS[kind]
     # `_flat` has put its entries beside the others.
     own = set(cls.model_fields) - {"method_args"}
     extra = ()
     if kind == "pretrain":
-        extra = method_arguments(values.get("method", cls.model_fields["method"].default))
+        method = values.get("method", cls.model_fields["method"].default)
+        extra = method_arguments(method) if imports else _outlined_arguments(method)
     for key in values:
-        if key not in own and key not in extra:
+        if key not in own and extra is not None and key not in extra:
             raise UserError(unknown_name("setting", key, {*own, *extra}))
     settings = {key: value for key, value in values.items() if key in own}
     method_args = {key: value for key, value in values.items() if key not in own}
     return cls(**settings, **({"method_args": method_args} if kind == "pretrain" else {}))
+
+
+def _outlined_arguments(method):
+    """Names of a method's own constructor arguments, which is not imported; None: not known."""
+    from eesmm_keras import methods
+
+    _check_text(method)
+    methods.FAMILY.check(method)
+    outline = methods.FAMILY.outline(method)
+    return outline and set(outline.arguments) - _NOT_METHOD_ARGUMENTS
+
+
+def _check_text(method):
+    if not isinstance(method, str):
+        raise UserError(f"Setting method must be text, got {shortened(method)}.")
 
 
 def method_arguments(method):
@@ -83,8 +106,7 @@ def method_arguments(method):
     """
     from eesmm_keras import methods
 
-    if not isinstance(method, str):
-        raise UserError(f"Setting method must be text, got {shortened(method)}.")
+    _check_text(method)
     try:
         parameters = inspect.signature(methods.get(method)).parameters
     except UserError:
