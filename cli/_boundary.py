@@ -58,7 +58,8 @@ def _told(error, debug):
         error.show()
         return error.exit_code
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
+        stop = error.__cause__ if isinstance(error, click.Abort) else error
+        click.echo(str(stop or "") or "Stopped.", err=True)
         return 130
     if isinstance(error, Interrupted):
         click.echo(str(error), err=True)

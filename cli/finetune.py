@@ -3,6 +3,7 @@ import click
 from eesmm_keras.cli._families import MemberOf
 from eesmm_keras.cli._options import settings_from, training_options
 from eesmm_keras.cli._report import leave_report
+from eesmm_keras.cli._stopped import stop_is_told
 from eesmm_keras.training.settings import FinetuneSettings
 
 
@@ -21,10 +22,11 @@ def command(**options):
     eesmm finetune --data labelled/ --weights runs/photos --out runs/classifier
     eesmm finetune --data labelled/ --weights none --backbone swin_tiny --out runs/scratch
     """  # fmt: skip
-    settings = settings_from("finetune", **options)
-    from eesmm_keras.training.finetuning import finetune
+    with stop_is_told(options["out"]):
+        settings = settings_from("finetune", **options)
+        from eesmm_keras.training.finetuning import finetune
 
-    run, scores = finetune(settings, say=click.echo)
+        run, scores = finetune(settings, say=click.echo)
     if not run.exists:  # a host that writes nothing
         return
     click.echo()

@@ -2,6 +2,7 @@ import click
 
 from eesmm_keras.cli._options import settings_from, training_options
 from eesmm_keras.cli._report import leave_report
+from eesmm_keras.cli._stopped import stop_is_told
 from eesmm_keras.training.settings import PretrainSettings
 
 
@@ -18,10 +19,11 @@ def command(**options):
     eesmm pretrain --data photos/ --out runs/b --recipe eesmm_swin_base_224 --gpus 4
     eesmm pretrain --data digits --out runs/d --set num_mixed=3 --set mask_ratio=0.6
     """
-    settings = settings_from("pretrain", **options)
-    from eesmm_keras.training.pretraining import pretrain
+    with stop_is_told(options["out"]):
+        settings = settings_from("pretrain", **options)
+        from eesmm_keras.training.pretraining import pretrain
 
-    run = pretrain(settings, say=click.echo)
+        run = pretrain(settings, say=click.echo)
     if not run.exists:  # a host that writes nothing
         return
     click.echo(

@@ -82,6 +82,7 @@ _BACKEND_FREE = (
     "fast_reading",
     "hosts",
     "inputs_commands",
+    "left_behind",
     "list",
     "model_files",
     "neighbours",

@@ -47,6 +47,7 @@ def outcome(monkeypatch, capfd, tmp_path):
         (UserError("Take another."), 2, "Error: Take another.\n"),
         (Interrupted("Stopped at step 3."), 75, "Stopped at step 3.\n"),
         (KeyboardInterrupt(), 130, "\nStopped.\n"),
+        (KeyboardInterrupt("Stopped. All is there."), 130, "\nStopped. All is there.\n"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 2,
          "Error: runs/a: No space left on device.\n"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 2,
