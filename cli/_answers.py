@@ -24,8 +24,13 @@ def asking_options(out):
             click.option("--data-dir", type=PATH, metavar="DIR", help="Where TFDS data sets lie."),
             click.option("--out", type=PATH, required=True, metavar=out),
             click.option(
+                "--split", type=click.Choice(["test", "val", "train"]),
+                help="Of a data set. Default: its test images; all that it has where it has none.",
+            ),
+            click.option(
                 "--images", type=PATH, required=True, metavar="DIR|FILE|DATA",
-                help="A folder, with all folders below it; an image; digits; or tfds:NAME[:SPLIT].",
+                help="A folder, with all folders below it; an image; or a data set: digits, "
+                "photo-tiles or tfds:NAME[:SPLIT].",
             ),
             click.option(
                 "--weights", type=PATH, required=True, metavar="RUN|FILE|FILE.onnx|hf://...",

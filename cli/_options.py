@@ -8,7 +8,7 @@ from eesmm_keras.cli._types import SettingType
 from eesmm_keras.training.settings.fields import PretrainSettings
 
 SOURCE_KEYS = ("data_dir", "max_image_pixels", "follow_links")
-_TILE_KEYS = ("tile", "overlap")
+_ASKED_KEYS = ("tile", "overlap", "split")
 
 
 def setting_options(cls, only=None, required=()):
@@ -90,9 +90,9 @@ def names_callback(context, parameter, value):
 
 
 def where_from(options):
-    """The arguments of `open_source` that were given on the command line, and --tile and --overlap of
-    commands that have them."""
-    keys = (*SOURCE_KEYS, *_TILE_KEYS)
+    """The arguments of `open_source` that were given on the command line, and --tile, --overlap and
+    --split of commands that have them among `options`."""
+    keys = (*SOURCE_KEYS, *_ASKED_KEYS)
     return {key: options[key] for key in keys if options.get(key) is not None}
 
 

@@ -17,6 +17,7 @@ from eesmm_keras.answers.keras_model import KerasModel
 from eesmm_keras.answers.predicting import predict
 from eesmm_keras.backbones import from_preset
 from eesmm_keras.cli import main as cli
+from eesmm_keras.data.sources import open_source
 from eesmm_keras.data.stream import open_files, stream
 from eesmm_keras.errors import UserError
 from eesmm_keras.tasks.image_classifier import ImageClassifier
@@ -282,3 +283,17 @@ def test_features_of_a_model_are_those_of_its_encoder(images, classifier, tmp_pa
     from_preset(TINY_SWIN).save(tmp_path / "encoder.keras")
     with pytest.raises(UserError, match="no classifier but a SwinBackbone"):
         predict(tmp_path / "encoder.keras", images, tmp_path / "p.csv")
+
+
+def test_of_a_data_set_the_test_images_are_asked_about(images, stand, tmp_path):
+    for spec in ("digits", "photo-tiles"):
+        test = open_source(spec, "test")
+        assert list(open_files(spec)[1]) == [test.describe(i) for i in range(len(test))]
+    call = ["predict", "--weights", stand[1], "--images", "digits", "--out", tmp_path / "said.csv"]
+    said = eesmm(*call).splitlines()
+    assert said[0] == "The test part of digits (--split takes another)."
+    assert said[1].endswith("said.csv: 359 images")
+    said = eesmm(*call, "--split", "val", "--overwrite").splitlines()
+    assert said[0] == "The val part of digits."
+    with pytest.raises(UserError, match="all images of"):
+        open_files(images, "test")

@@ -64,7 +64,7 @@ class Question:
         batch_size: images (or tiles) that the model is asked about at once.
         tile: int or `(H, W)`, see `Reading`; None: what the model was trained on.
         overlap: of tiles, see `Sliding`; None: none.
-        where: max_image_pixels, follow_links, data_dir.
+        where: split, max_image_pixels, follow_links, data_dir.
 
     Attributes:
         source: `ImageSource`. names: `Names` of its images.

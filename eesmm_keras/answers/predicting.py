@@ -29,8 +29,8 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
         overwrite: whether a file that answers something else is replaced.
         say: takes the report of public weights.
         min_score: of a detector, the least probability of a box, 0 to 1; None: 0.3.
-        how: tile, overlap, max_image_pixels, follow_links, data_dir; see `Question`. The scores (before
-            softmax) of an image are the means of its tiles'.
+        how: tile, overlap, split, max_image_pixels, follow_links, data_dir; see `Question`. The scores
+            (before softmax) of an image are the means of its tiles'.
 
     Returns:
         `Answer`.

@@ -18,6 +18,7 @@ from eesmm_keras.data.listing import list_images
 from eesmm_keras.data.paths import PathList
 from eesmm_keras.data.reading import Reading, settled
 from eesmm_keras.data.sources import open_source
+from eesmm_keras.data.splits import NO_TEST
 from eesmm_keras.data.views import still_view
 
 _BATCHES_AHEAD = 2
@@ -53,25 +54,35 @@ class Batch(NamedTuple):
     sizes: dict
 
 
-def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None, reading=None):
+def open_files(
+    spec, split=None, *, max_image_pixels=None, follow_links=False, data_dir=None, reading=None
+):
     """All images below a folder (of whatever layout), one image file, or a data set by its name.
 
     Unlike `open_source`, a folder is not divided into parts and classes, and its files are opened only
     when they are decoded.
 
     Args:
-        spec: a folder, a file, or anything else that `open_source` takes. Others: see there.
+        spec: a folder, a file, or anything else that `open_source` takes.
+        split: "train", "val" or "test" of a data set; None: its test images, as evaluation takes them,
+            or all that it has where it has none. The source's `note` says which.
+        others: see `open_source`.
 
     Returns:
         `(source, names)`: `ImageSource` and `Names`, those of files relative to the folder.
 
     Raises:
-        DataError: nothing there, no images, or none that can be decoded.
+        DataError: nothing there, no images, or none that can be decoded; or a split of a folder.
     """
     spec = str(spec)
+    if split and os.path.exists(spec):
+        raise DataError(
+            f"--split is of data sets; all images of '{spec}' are taken. Name the folder of a part."
+        )
     if not os.path.exists(spec):
-        source = open_source(
+        source = _part(
             spec,
+            split,
             data_dir=data_dir,
             max_image_pixels=max_image_pixels,
             follow_links=follow_links,
@@ -94,6 +105,29 @@ def open_files(spec, *, max_image_pixels=None, follow_links=False, data_dir=None
     source.know_channels()
     source.load_good(0)
     return source, names
+
+
+def _part(spec, split, **options):
+    """The `ImageSource` of a part of a data set, see `open_files`."""
+    if split:
+        source = open_source(spec, split, **options)
+        what = f"The {split} part of {spec}."
+    elif (source := _test_part(spec, **options)) is not None:
+        what = f"The test part of {spec} (--split takes another)."
+    else:
+        source = open_source(spec, **options)
+        what = f"All of {spec}: it has no test part."
+    source.note = f"{what} {source.note}".strip()
+    return source
+
+
+def _test_part(spec, **options):
+    """The test images of a data set; None where it has none of its own."""
+    try:
+        source = open_source(spec, "test", **options)
+    except DataError:  # no images to divide: what opens them all tells why
+        return None
+    return None if NO_TEST in source.note else source
 
 
 def _files(spec, follow_links, pixels):
