@@ -72,13 +72,14 @@ def command(data, weights, mode, split, batch_size, out, **options):
 
 
 def _show(name, findings, source):
+    from eesmm_keras.names import counted
     from eesmm_keras.training.bad_images import bad_images_line
 
     for line in (name and f"{name}:", source.note, bad_images_line(source)):
         if line:
             click.echo(line)
     for title, value in findings.scores.items():
-        click.echo(f"{title} {value:.4f} on {len(source.good_indices())} images")
+        click.echo(f"{title} {value:.4f} on {counted(len(source.good_indices()), 'image')}")
     for line in findings.lines():
         click.echo(line)
 

@@ -38,7 +38,8 @@ def command(data, out, size, raw, quality, per_shard, **options):
     check_places(data)
     load_backend()
     from eesmm_keras.data.preparing import prepare
+    from eesmm_keras.names import counted
 
     index = prepare(data, out, size, raw, quality, per_shard, click.echo, **where_from(options))
     shards = sum(len(names) for names in index["parts"].values())
-    click.echo(f"{out}: {index['images']} images in {shards} shard(s)")
+    click.echo(f"{out}: {counted(index['images'], 'image')} in {counted(shards, 'shard')}")

@@ -25,6 +25,12 @@ def shortened(value, length=200):
     return text if len(text) <= length else f"{text[: length - 4]} ..."
 
 
+def counted(number, noun):
+    """`1 group`, `2 groups`, `3 classes`: a number of things, whose plural ends in s or es."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{ending * (number != 1)}"
+
+
 def unknown_name(kind, name, known):
     """`Unknown backbone 'swin_tinny'. Did you mean 'swin_tiny'? Known: ...`."""
     known, text = sorted(known), str(name)[:100]

@@ -60,7 +60,7 @@ def test_what_is_said_of_a_folder_is_what_is_there(folder):
     assert "pixels: 40x30 to 100x90" in text
     assert "from 2 images (dogs) to 12 (cats)" in text
     assert "rex.png" in text
-    assert "1 links lead out" in text
+    assert "1 link leads out" in text
     assert result["decode"] > 0
 
 

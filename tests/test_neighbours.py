@@ -106,7 +106,7 @@ def test_near_duplicates_hang_together(compass):
     text = eesmm("neighbours", compass, "--duplicates", "0.999")
     *rows, last = text.splitlines()
     assert [line.split()[0] for line in rows] == ["group", "1", "1"]
-    assert last == "2 of 5 images in 1 groups, of a cosine of 0.999 or more."
+    assert last == "2 of 5 images in 1 group, of a cosine of 0.999 or more."
     assert "a higher one" in eesmm("neighbours", compass, "--duplicates", "-1").splitlines()[-1]
     assert f"{np.cos(np.deg2rad(1)):.5f}" in text
     assert "Nothing found" in eesmm("neighbours", compass, "--duplicates", "0.9999")

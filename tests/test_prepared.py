@@ -43,7 +43,7 @@ def test_prepared_data_are_the_folder_at_another_size(folder, tmp_path, raw):
     out = tmp_path / "shards"
     said = eesmm("prepare", "--data", folder, "--out", out, "--size", 30, "--images-per-shard", 4,
                  *(["--raw"] if raw else []))  # fmt: skip
-    assert "18 images in 5 shard(s)" in said
+    assert "18 images in 5 shards" in said
     for split in (None, "train", "val", "test"):
         there, here = open_source(folder, split), open_source(out, split)
         assert here.class_names == there.class_names
@@ -193,7 +193,7 @@ def test_shards_at_an_address_are_those_of_a_folder(folder, tmp_path, bucket, mo
         prepare(folder, bucket, size=30, per_shard=5)
     with pytest.raises(DataError, match="no prepared data at memory://bucket/shards"):
         open_source(bucket)
-    assert "18 images in 4 shard(s)" in eesmm(
+    assert "18 images in 4 shards" in eesmm(
         "prepare", "--data", folder, "--out", bucket, "--size", 30, "--images-per-shard", 5
     )
     assert made.count("train-00000") == 1

@@ -11,6 +11,7 @@ from eesmm_keras.data.sliding import sliding_of
 from eesmm_keras.data.stream import Batch, open_files, stream
 from eesmm_keras.errors import UserError
 from eesmm_keras.finite import check_finite
+from eesmm_keras.names import counted
 from eesmm_keras.progress import track
 
 
@@ -48,7 +49,7 @@ class Answer:
         """For the screen."""
         done = "" if self.new else " (finished before: nothing to do)"
         yield from filter(None, [self.note])
-        yield f"{self.path}: {self.images} images{done}"
+        yield f"{self.path}: {counted(self.images, 'image')}{done}"
         yield from map(str, self.more)
         if self.bad:
             yield f"{self.bad} could not be read: {self.bad_path}"

@@ -13,6 +13,7 @@ from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.image_source import ImageSource
 from eesmm_keras.data.paths import printable
 from eesmm_keras.gallery import SIDE, save_gallery
+from eesmm_keras.names import counted
 from eesmm_keras.whole_files import write_atomically
 
 
@@ -153,7 +154,8 @@ def duplicates(embeddings, threshold, most=12):
 
     alike, total = sum(map(len, found)), len(embeddings.names)
     said = (
-        f"{alike} of {total} images in {len(found)} groups, of a cosine of {threshold:g} or more."
+        f"{alike} of {counted(total, 'image')} in {counted(len(found), 'group')}, of a cosine of "
+        f"{threshold:g} or more."
     )
     if alike > total / 2:
         said += " So many are alike at this threshold that a higher one may be what you want."

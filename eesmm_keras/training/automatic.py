@@ -8,6 +8,7 @@ import statistics
 from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.source import sample
 from eesmm_keras.image_size import in_words
+from eesmm_keras.names import counted
 from eesmm_keras.training.bad_images import open_images
 from eesmm_keras.training.chosen import is_automatic, recorded
 from eesmm_keras.training.devices import has_accelerator
@@ -62,8 +63,8 @@ def resolve_automatically(recipe, assignments, options, say=print):
     say(
         f"Chosen for {why}: {settings.method} on {settings.backbone}, "
         f"{in_words(settings.image_size)} pixels, learning rate {settings.learning_rate:g} for 512 "
-        f"images, {settings.epochs} epochs. Any option changes its part; --backbone or --recipe all "
-        "of it."
+        f"images, {counted(settings.epochs, 'epoch')}. Any option changes its part; --backbone or "
+        "--recipe all of it."
     )
     return settings
 
@@ -99,4 +100,7 @@ def choose(source, settings, accelerated, method=None):
     values.update(backbone=encoder, image_size=size, beta_2=0.95, epochs=epochs)
     values.update(warmup_epochs=float(max(1, epochs // 10)), automatic=True)
     machine = "an accelerator" if accelerated else "a processor without an accelerator"
-    return values, f"{count} images, {side:.0f} pixels along the shorter side, on {machine}"
+    return (
+        values,
+        f"{counted(count, 'image')}, {side:.0f} pixels along the shorter side, on {machine}",
+    )

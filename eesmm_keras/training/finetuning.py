@@ -12,6 +12,7 @@ from eesmm_keras.data.pipeline import (
 from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import plain_size
+from eesmm_keras.names import counted
 from eesmm_keras.partial_training import add_lora, freeze_stages, parameters, plain_copy
 from eesmm_keras.tasks import TASKS
 from eesmm_keras.training.bad_images import bad_images_line, open_images
@@ -152,9 +153,9 @@ class Finetune(Job):
             *filter(None, lines),
             *self.inputs.in_words(),
             f"Fine-tuning on {plan.images} images of {len(self.train.class_names)} classes, validation "
-            f"on {len(self.valid)}: weights {settings.weights}, {plan.epochs} epochs of {plan.steps} "
-            f"steps, {plan.batch_size} images per step, {keras.backend.backend()}, "
-            f"{settings.precision}",
+            f"on {len(self.valid)}: weights {settings.weights}, {counted(plan.epochs, 'epoch')} of "
+            f"{counted(plan.steps, 'step')}, {counted(plan.batch_size, 'image')} per step, "
+            f"{keras.backend.backend()}, {settings.precision}",
             self._what_learns(),
         ]
 
@@ -165,7 +166,7 @@ class Finetune(Job):
             stages = len(self.model.backbone.stage_depths)
             parts.append(f"the first {self.settings.freeze} of {stages} stages are frozen")
         if self.settings.lora:
-            parts.append(f"LoRA of rank {self.settings.lora} on {self.adapted} layers")
+            parts.append(f"LoRA of rank {self.settings.lora} on {counted(self.adapted, 'layer')}")
         why = f" ({', '.join(parts)})" if parts else ""
         return f"Trained: {trained:,} of {total:,} parameters{why}"
 

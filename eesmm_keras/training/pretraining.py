@@ -11,7 +11,7 @@ from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import both_sides, in_words, plain_size
 from eesmm_keras.layers.fused import check_one_gpu, fuse_attention
 from eesmm_keras.layers.recomputed import recompute_blocks
-from eesmm_keras.names import built_by, shortened
+from eesmm_keras.names import built_by, counted, shortened
 from eesmm_keras.training.bad_images import bad_images_line, open_images
 from eesmm_keras.training.batch_plan import BatchPlan
 from eesmm_keras.training.callbacks import Pictures, Probe, RefreshMasks, run_callbacks
@@ -152,8 +152,9 @@ class Pretrain(Job):
             f"{settings.method} on {plan.images} images of {settings.data}: {self.backbone_name}, "
             f"{in_words(self.image_size)} pixels, "
             f"{self.backbone.count_params() / 1e6:.1f} M parameters, "
-            f"{plan.epochs} epochs of {plan.steps} steps, {plan.batch_size} images per step, "
-            f"{keras.backend.backend()}, {settings.precision}",
+            f"{counted(plan.epochs, 'epoch')} of {counted(plan.steps, 'step')}, "
+            f"{counted(plan.batch_size, 'image')} per step, {keras.backend.backend()}, "
+            f"{settings.precision}",
         ]
 
 

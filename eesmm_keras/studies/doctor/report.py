@@ -12,7 +12,7 @@ from eesmm_keras.data.sources import examine, open_source
 from eesmm_keras.data.statistics import measure
 from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import both_sides, in_words, plain_size
-from eesmm_keras.names import built_by, shortened
+from eesmm_keras.names import built_by, counted, shortened
 from eesmm_keras.studies.doctor.images import decode_all, decode_speed, say_statistics
 from eesmm_keras.studies.doctor.trial import find_batch
 from eesmm_keras.training.bad_images import allowed_bad
@@ -102,7 +102,7 @@ def _add_late(parts, source):
 
 def _say_part(part, say):
     size = "" if part.size is None else f", {part.size / _MIB:.0f} MiB"
-    say(f"{part.name}: {part.count} images{size}")
+    say(f"{part.name}: {counted(part.count, 'image')}{size}")
     if len(part.sides):
         area = part.sides.astype(np.int64).prod(axis=1).argsort()
         least, middle, most = (
@@ -144,7 +144,10 @@ def _warnings(parts, settings):
                 f"letter case: {shown}"
             )
         if part.links:
-            found.append(f"{part.name}: {part.links} links lead out of the folder (--follow-links)")
+            lead = "leads" if part.links == 1 else "lead"
+            found.append(
+                f"{part.name}: {counted(part.links, 'link')} {lead} out of the folder (--follow-links)"
+            )
         height, width = both_sides(settings.image_size)
         small = int((part.sides < (width, height)).any(axis=1).sum()) if len(part.sides) else 0
         if small:
@@ -191,7 +194,10 @@ def _try(settings, count, decode, say):
             f"reading ({decode:.0f} images/s) is slower than training ({speed:.0f}): smaller image "
             "files or more cores would make it faster"
         )
-    say(f"An epoch: {steps} steps of {batch} images, about {_time(epoch)} after compiling")
+    say(
+        f"An epoch: {counted(steps, 'step')} of {counted(batch, 'image')}, about {_time(epoch)} "
+        "after compiling"
+    )
     free = shutil.disk_usage(_existing(Path(settings.out or "."))).free
     space = (settings.checkpoint_keep + _MORE_COPIES) * last["state"]
     say(
