@@ -42,6 +42,10 @@ class MaskedConvStage(keras.layers.Layer):
         for block in self.blocks:
             block.build(input_shape)
 
+    def compute_output_shape(self, input_shape):
+        """The same; said here, so that Keras need not trace the call to find it out."""
+        return input_shape
+
     def call(self, x, units=None, training=None):
         whole = units is None
         tokens = self.whole_map() if whole else UnitTokens(units, self.grid, self.side)

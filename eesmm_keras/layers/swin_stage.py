@@ -62,6 +62,10 @@ class SwinStage(keras.layers.Layer):
         for block in self.blocks:
             block.build(input_shape)
 
+    def compute_output_shape(self, input_shape):
+        """The same; said here, so that Keras need not trace the call to find it out."""
+        return input_shape
+
     def call(self, x, groups=None, side=None, training=None):
         if side is not None:
             partitions = {

@@ -58,6 +58,11 @@ class TransformerBlock(Recomputed, keras.layers.Layer):
         query = ops.matmul(x[:, first:], kernel[:, :dim]) + bias[:dim]
         return query, *ops.split(ops.matmul(x, kernel[:, dim:]) + bias[dim:], 2, axis=-1)
 
+    def compute_output_spec(self, x, first=0, training=None):
+        """Said here, so that Keras need not trace the call to find it out."""
+        shape = (x.shape[0], x.shape[1] - first, x.shape[2])
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
     def call(self, x, first=0, training=None):
         return self.recomputed(lambda x: self._run(x, first, training), x, training)
 

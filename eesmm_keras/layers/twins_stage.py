@@ -59,6 +59,10 @@ class TwinsStage(keras.layers.Layer):
             block.build(input_shape)
         self.positions.build((None, self.height, self.width, self.dim))
 
+    def compute_output_shape(self, input_shape):
+        """The same; said here, so that Keras need not trace the call to find it out."""
+        return input_shape
+
     def call(self, x, plan=None, training=None):
         tokens = self._dense
         if plan is not None:
