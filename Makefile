@@ -22,7 +22,7 @@ demo: $(VENV)/demo.ok
 	$(VENV)/bin/eesmm demo --out $(DEMO_OUT)
 
 # All backends run even if one fails; the exit status is then that of a failure. `make test` leaves out what is
-# marked slow (tests/slow_tests.py), `make test-all` nothing.
+# marked slow (tests/slow_tests.yaml), `make test-all` nothing.
 test: CHOSEN = -m "not slow"
 test test-all: $(VENV)/test.ok lint
 	@status=0; for backend in $(BACKENDS); do \

@@ -174,6 +174,12 @@ def tiny_backbone(**kwargs):
     )
 
 
+@pytest.fixture(scope="session")
+def shared_backbone():
+    """For tests of arguments: nothing of what they make is ever trained."""
+    return tiny_backbone()
+
+
 def tiny_eesmm(backbone=None, **kwargs):
     options = {"decoder_dim": 32, "decoder_num_heads": 4, "mask_bank_size": 8, "seed": 1}
     return EESMM(backbone or tiny_backbone(), **{**options, **kwargs})

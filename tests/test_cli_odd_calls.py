@@ -24,6 +24,8 @@ ODD = (
 )  # fmt: skip
 # Whole seconds of work where a value is taken, or nothing to try: they have tests of their own.
 SLOW = ("demo", "benchmark", "compare", "doctor")
+# They build a model before they reach the training.
+RUNS = ("pretrain", "finetune")
 ODD_SETTINGS = (
     "seed=-1", "seed=4294967296", "warmup_epochs=.nan", "crop_ratio=[.inf,.inf]", "num_mixed=0",
     "num_mixed=x", "decoder_num_heads=0", "ema_momentum=2", "ema_momentum=-1", "crop_scale=[1,0]",
@@ -46,13 +48,20 @@ def _options(command):
     return [o.opts[0] for o in found if isinstance(o, click.Option) and not o.is_flag]
 
 
+def _values(command, option):
+    """Some odd values, the same in every session."""
+    if os.environ.get("EESMM_ALL_ODD_CALLS"):
+        return ODD
+    if command in SLOW:
+        return ()
+    return random.Random(zlib.crc32(f"{command} {option}".encode())).sample(ODD, 4)
+
+
 def _calls():
-    whole = os.environ.get("EESMM_ALL_ODD_CALLS")
-    commands = cli.COMMANDS if whole else [c for c in cli.COMMANDS if c not in SLOW]
-    for command in commands:
+    for command in cli.COMMANDS:
         for option in _options(command):
-            draw = random.Random(zlib.crc32(f"{command} {option}".encode()))
-            for value in ODD if whole else draw.sample(ODD, 4):
+            values = _values(command, option)
+            for value in values[:1] if command in RUNS else values:
                 yield command, [option, value]
         yield command, ["--no-such-option"]
         yield command, ["unasked-for"]
@@ -63,6 +72,12 @@ def _calls():
 
 
 CALLS = list(_calls())
+MORE_CALLS = [
+    (command, [option, value])
+    for command in RUNS
+    for option in _options(command)
+    for value in _values(command, option)[1:]
+]
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +108,22 @@ def nothing_is_trained(monkeypatch, tmp_path):
     keras.config.set_dtype_policy(policy)
 
 
-@pytest.mark.parametrize(
-    ("command", "odd"), CALLS, ids=[f"{c} {' '.join(odd)}"[:60] for c, odd in CALLS]
-)
+def calls(listed):
+    names = [f"{command} {' '.join(odd)}"[:60] for command, odd in listed]
+    return pytest.mark.parametrize(("command", "odd"), listed, ids=names)
+
+
+@calls(MORE_CALLS)
+def test_more_values_of_options_of_runs(command, odd, usual, capfd):
+    _ends_in_a_line(command, odd, usual, capfd)
+
+
+@calls(CALLS)
 def test_a_line_and_no_traceback(command, odd, usual, capfd):
+    _ends_in_a_line(command, odd, usual, capfd)
+
+
+def _ends_in_a_line(command, odd, usual, capfd):
     known = _options(command)
     words = [word for pair in usual.items() if pair[0] in known for word in pair]
     # The last one of an option counts.

@@ -158,9 +158,9 @@ def test_macs_count_two_views_and_the_crops(model):
         ({"projector_dim": 0}, "projector_dim"),
     ],
 )
-def test_wrong_arguments(arguments, message):
+def test_wrong_arguments(arguments, message, shared_backbone):
     with pytest.raises(ValueError, match=message):
-        ContrastiveMIM(tiny_backbone(), **arguments)
+        ContrastiveMIM(shared_backbone, **arguments)
 
 
 def test_one_image_has_nothing_to_be_told_from(model):

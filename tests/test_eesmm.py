@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
+from conftest import random_images, tiny_eesmm, to_numpy
 from eesmm_keras import EESMM, load_model
 from eesmm_keras.ops import losses, mixing
 
@@ -120,9 +120,9 @@ def test_bank_and_explicit_masks_give_the_same():
 
 
 @pytest.mark.parametrize("hidden", [np.ones((1, 64)), np.zeros((1, 64))])
-def test_masks_that_leave_nothing(hidden):
+def test_masks_that_leave_nothing(hidden, shared_backbone):
     with pytest.raises(ValueError, match="at least one unit visible"):
-        tiny_eesmm()(random_images(2), hidden=hidden)
+        tiny_eesmm(shared_backbone)(random_images(2), hidden=hidden)
 
 
 # === Training ===
@@ -166,8 +166,8 @@ def test_fit_takes_labels_datasets_and_uneven_batches():
 
 
 @pytest.mark.parametrize(("images", "batch"), [(1, 4), (9, 4), (4, 1)])
-def test_batches_that_cannot_be_mixed_are_refused_before_training(images, batch):
-    model = tiny_eesmm()
+def test_batches_that_cannot_be_mixed_are_refused_before_training(images, batch, shared_backbone):
+    model = tiny_eesmm(shared_backbone)
     model.compile("adamw")
     with pytest.raises(ValueError, match="takes at least 2 images"):
         model.fit(random_images(images), batch_size=batch, verbose=0)
@@ -277,6 +277,6 @@ def test_masks_are_not_written_to_files(tmp_path):
         ({"decoder_num_heads": 5}, "must divide"),
     ],
 )
-def test_wrong_arguments(kwargs, message):
+def test_wrong_arguments(kwargs, message, shared_backbone):
     with pytest.raises(ValueError, match=message):
-        EESMM(tiny_backbone(), **{"decoder_dim": 32, "decoder_num_heads": 4, **kwargs})
+        EESMM(shared_backbone, **{"decoder_dim": 32, "decoder_num_heads": 4, **kwargs})

@@ -257,9 +257,9 @@ def test_a_pair_of_mixmim_is_one_sample():
         ("mae", {"mask_sharing": "image"}, "encodes visible units under one mask"),
     ],
 )
-def test_constructors_check_their_arguments(name, arguments, message):
+def test_constructors_check_their_arguments(name, arguments, message, shared_backbone):
     with pytest.raises(ValueError, match=message):
-        build(name, **arguments)
+        build(name, shared_backbone, **arguments)
 
 
 def test_odd_arrays_are_told_before_training():
