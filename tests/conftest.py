@@ -4,11 +4,10 @@ import runpy
 import tempfile
 from pathlib import Path
 
-# Of workers that share the cores: threads of PyTorch that wait for a core take three times as long.
-os.environ.setdefault(
-    "OMP_NUM_THREADS",
-    str((os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1),
-)
+# Workers share the cores: threads that wait for one make PyTorch ten times as slow.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // _workers))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiling takes most of the time of small tests on JAX, and optimising most of that.
 os.environ.setdefault(
