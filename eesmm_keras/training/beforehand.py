@@ -5,6 +5,7 @@ checks everything again, and what is left, when they are there.
 """
 
 import os
+import sys
 
 from eesmm_keras import backbones
 from eesmm_keras.converters.source import is_foreign
@@ -46,11 +47,17 @@ def check_folder(kind, recipe, assignments, options):
     if kind == "pretrain" and is_automatic(recipe, settings):
         chosen = recorded(settings)
         settings = resolve(kind, recipe, assignments, options, base=chosen, imports=False)
-    run, backend = Run(settings.out), os.environ.get("KERAS_BACKEND")
+    run, backend = Run(settings.out), _backend()
     task = getattr(settings, "task_name", None)
     if run.exists and (not backend or (task and TASKS.outline(task) is None)):
         return  # what the command asks for is not known yet
     run.begun_with(asked_config(kind, as_dict(settings), as_dict(type(settings)()), backend or ""))
+
+
+def _backend():
+    """Name of the backend; None as long as nobody has said one."""
+    keras = sys.modules.get("keras")
+    return keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND")
 
 
 def check_places(data=None, images=None, weights=None):
