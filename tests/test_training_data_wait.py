@@ -10,7 +10,8 @@ import tensorflow as tf
 from eesmm_keras.data.waiting import ReadyClock
 from eesmm_keras.training.callbacks import DataWait
 
-STEP = SLOW_READ = 0.03
+STEP = 0.03
+SLOW_READ = 0.15  # several steps of a model of one layer, on a busy machine too
 
 
 class SlowStep(keras.callbacks.Callback):
@@ -27,7 +28,7 @@ class SlowStep(keras.callbacks.Callback):
         self.waits.append(logs["data_wait"])
 
 
-def waits(read_seconds, step_seconds, steps=12):
+def waits(read_seconds, step_seconds, steps=8):
     def read(number):
         time.sleep(read_seconds)
         return np.zeros((2, 4), np.float32)
