@@ -2,6 +2,7 @@
 
     git worktree add ../before c73bc23
     python benchmarks/against.py ../before [--methods eesmm,simmim] [--backbone swin_mini_32]
+    python benchmarks/against.py . --precision mixed_bfloat16       (against float32)
 
 Both sides live through the whole run, each in a process of its own, and take turns of about a second
 each; what comes first changes from turn to turn. The ratio of a pair of turns is other / this: above 1,
@@ -23,11 +24,13 @@ HERE = Path(__file__).resolve().parent.parent
 
 def compiled(spec):
     """A method, compiled, and a batch of images for it."""
+    import keras
     import numpy as np
 
     from eesmm_keras import LayerDecayAdamW, methods
     from eesmm_keras.backbones import from_preset
 
+    keras.config.set_dtype_policy(spec.get("precision", "float32"))
     backbone = from_preset(spec["backbone"])
     model = methods.get(spec["method"])(backbone, seed=0)
     optimizer = LayerDecayAdamW(1e-4)
@@ -76,9 +79,12 @@ def turn(process):
     return float(process.stdout.readline())
 
 
-def ratios(spec, other, turns):
-    """`other / this` of every turn."""
-    sides = {"this": start(HERE, spec), "other": start(Path(other).resolve(), spec)}
+def ratios(spec, other, turns, precision):
+    """`other / this` of every turn; this side computes in `precision`."""
+    sides = {
+        "this": start(HERE, {**spec, "precision": precision}),
+        "other": start(Path(other).resolve(), spec),
+    }
     found = []
     try:
         for number in range(turns):
@@ -98,6 +104,9 @@ def main():
     parser.add_argument("--backbone", default="swin_mini_32")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument(
+        "--precision", default="float32", help="of this side; the other side computes in float32"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -108,7 +117,7 @@ def main():
     print(f"{'method':10} speed of this checkout / of the other, median (middle half)")
     for method in options.methods.split(","):
         spec = {"method": method, "backbone": options.backbone, "batch_size": options.batch_size}
-        found = ratios(spec, options.other, options.turns)
+        found = ratios(spec, options.other, options.turns, options.precision)
         low, middle, high = statistics.quantiles(found, n=4)
         print(f"{method:10} {middle:.3f} ({low:.3f} to {high:.3f})", flush=True)
 

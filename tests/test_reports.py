@@ -167,6 +167,12 @@ def test_a_comparison_is_a_page_too(tmp_path):
     assert "mae:decoder_depth=2 is best, 61.7 ± 1.5, +9.7 [8.2, 11.1] %" in page.text
     assert "lead over eesmm: beyond the noise of the seeds" in page.text
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    # A cell of random weights from an earlier comparison, which fine-tuned too.
+    tuned = {seed: {**cell, "finetune_5": 0.2} for seed, cell in cells(0.3, 0.3, 0.3).items()}
+    write(out, [summary("none", "", tuned, first), *rows[1:]])
+    page = Page(write_report(out))
+    assert "mae:decoder_depth=2 is best, 61.7" in page.text
+    assert "20.0" in page.text
     (out / "results.csv").write_text("method\nx\n")
     with pytest.raises(UserError, match="given again, writes it anew"):
         write_report(out)

@@ -76,7 +76,11 @@ def _facts(folder):
 def _in_short(rows, first):
     """For every measure the best row, and what is known of its lead."""
     for measure in measures_of(rows):
-        best = max(rows, key=lambda row: row[measure])
+        # Cells that were taken from elsewhere may have been asked for more than the others.
+        known = [row for row in rows if row[measure] is not None]
+        if len(known) < min(2, len(rows)):
+            continue
+        best = max(known, key=lambda row: row[measure])
         text = f"{title_of(measure)}: {_named(best)} best, {accuracy_text(best, measure)} %"
         if best["budget"]:
             text += f" ({best['budget']})"
