@@ -14,7 +14,8 @@ def left_behind(out):
         return f"{run.model_path} is there: the run had finished."
     if not run.exists:
         return f"Nothing is in {out} yet: the same command begins anew."
-    steps = [int(path.stem.removeprefix("step_")) for path in run.checkpoints.glob("step_*.npz")]
+    names = [path.stem.removeprefix("step_") for path in run.checkpoints.glob("step_*.npz")]
+    steps = [int(name) for name in names if name.isdecimal()]
     if not steps:
         return f"{out} holds the settings, and no checkpoint yet: the same command begins anew."
     if max(steps) == 0:
