@@ -1,12 +1,12 @@
 """Does `eesmm pretrain --data DATA --out OUT`, with no other option, learn something?
 
     python benchmarks/stock.py --out OUT [--seed 0] [--probe-limit 10000] [--epochs 5] [--steps 78]
-        DATA [DATA ...]
+        [--set NAME=VALUE ...] DATA [DATA ...]
 
 For every DATA (labelled, as `--data` takes it): the stock pre-training; then kNN and linear probes on
 frozen features, and fine-tuning on a tenth of the labels, each from the pre-trained encoder and from
 the same encoder at random. What is chosen for the pre-training is printed by it. A finished
-pre-training is not run again.
+pre-training is not run again. `--set`, as `eesmm pretrain` takes it, tries another choice.
 """
 
 import argparse
@@ -43,6 +43,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     for name, default in (("seed", 0), ("probe-limit", 10_000), ("epochs", 5), ("steps", 78)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
@@ -51,7 +52,7 @@ def main():
         out = args.out / Path(data).name
         options = {"data": data, "out": str(out / "pretrain"), "seed": args.seed}
         begun, before = time.time(), time.process_time()
-        settings = resolve_automatically(None, (), options)
+        settings = resolve_automatically(None, tuple(args.set), options)
         run = pretrain(settings, say=print)
         minutes = (time.time() - begun) / 60, (time.process_time() - before) / 60
         print(f"{minutes[0]:.1f} minutes, {minutes[1]:.1f} of a core", flush=True)
