@@ -4,7 +4,7 @@ import runpy
 import tempfile
 from pathlib import Path
 
-# Workers share the cores: threads that wait for one make PyTorch ten times as slow.
+# Workers share the cores: threads that wait for one make PyTorch far slower.
 if "PYTEST_XDIST_WORKER" in os.environ:
     _workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // _workers))

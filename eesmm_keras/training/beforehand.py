@@ -1,6 +1,6 @@
 """What is wrong with a command, as far as that shows before Keras and its backend are imported.
 
-Their import takes ten seconds, more than a user should wait to be told of a misspelt name. The command
+Their import takes seconds, more than a user should wait to be told of a misspelt name. The command
 checks everything again, and what is left, when they are there.
 """
 

@@ -7,7 +7,6 @@ that the format holds are verified on loading.
 """
 
 import json
-import re
 import zipfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import shortened
-from eesmm_keras.training.state_files import check_kind
+from eesmm_keras.training.state_files import check_kind, checkpoint_name, step_of
 from eesmm_keras.whole_files import remove_file, write_atomically
 
 _PATTERN = "step_*.npz"
@@ -72,7 +71,7 @@ class Checkpoints:
         }
         if not self.writes:
             return
-        path = self.folder / f"step_{step:09d}.npz"
+        path = self.folder / checkpoint_name(step)
         try:
             write_atomically(path, lambda file: _write(file, arrays, {**facts, "step": step}))
         except OSError as error:
@@ -209,10 +208,9 @@ def _read_facts(archive, path):
     if archive.getinfo(_FACTS).file_size > _MAX_FACTS:
         raise ValueError("its facts are too long")
     facts = json.loads(archive.read(_FACTS))
-    name = re.fullmatch(r"step_(\d+)", path.stem)
     if not isinstance(facts, dict) or type(facts.get("step")) is not int:
         raise ValueError("it does not tell its step")
-    if name is None or facts["step"] != int(name[1]):
+    if facts["step"] != step_of(path):
         raise ValueError(f"it says that it is of step {facts['step']}")
     images = facts.get("images", 0)
     if type(images) is not int or images < 0:

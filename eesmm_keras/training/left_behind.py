@@ -1,6 +1,7 @@
 """What a run leaves that was stopped at once, as a person reads it."""
 
 from eesmm_keras.training.runs import Run
+from eesmm_keras.training.state_files import step_of
 
 
 def left_behind(out):
@@ -14,8 +15,8 @@ def left_behind(out):
         return f"{run.model_path} is there: the run had finished."
     if not run.exists:
         return f"Nothing is in {out} yet: the same command begins anew."
-    names = [path.stem.removeprefix("step_") for path in run.checkpoints.glob("step_*.npz")]
-    steps = [int(name) for name in names if name.isdecimal()]
+    there = run.checkpoints.iterdir() if run.checkpoints.is_dir() else ()
+    steps = [step for step in map(step_of, there) if step is not None]
     if not steps:
         return f"{out} holds the settings, and no checkpoint yet: the same command begins anew."
     if max(steps) == 0:

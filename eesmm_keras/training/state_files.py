@@ -1,6 +1,8 @@
 """Files that hold the state of a run, read with suspicion."""
 
+import re
 import stat
+from pathlib import Path
 
 from eesmm_keras.errors import UserError
 
@@ -60,3 +62,14 @@ def read_text(path, advice, limit=2**26):
     if len(data) > limit:
         raise UserError(f"{path} is damaged: it has more than {limit} bytes. {advice}")
     return text
+
+
+def checkpoint_name(step):
+    """Name of the file of a checkpoint."""
+    return f"step_{step:09d}.npz"
+
+
+def step_of(path):
+    """Number of the step that a checkpoint's name says; None where it is no checkpoint's name."""
+    name = re.fullmatch(r"step_(\d+)\.npz", Path(path).name)
+    return int(name[1]) if name else None
