@@ -45,7 +45,9 @@ def command(table, scale, teraflops, data, out, **options):
     The published figures stand beside those that are measured, marked as such, in OUT/table.md.
     """
     from eesmm_keras.quiet import load_backend
+    from eesmm_keras.reproductions.proxy import check
 
+    check(table, data, options["budget"], options["seeds"])
     load_backend()
     if scale == "full":
         from eesmm_keras.reproductions.full import commands

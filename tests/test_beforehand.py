@@ -32,6 +32,9 @@ for call in json.loads(sys.argv[1]):
 """
 PRETRAIN = ["pretrain", "--data", "digits", "--out", "new"]
 FINETUNE = ["finetune", "--data", "digits", "--out", "new", "--weights", "none"]
+COMPARE = [
+    "compare", "--data", "digits", "--out", "new", "--budget", "epochs=1", "--backbone", "swin_mini_32",
+]  # fmt: skip
 CONFIG = """
 task: pretrain
 backend: tensorflow
@@ -58,6 +61,16 @@ REFUSED = [
     (["evaluate", "--data", "digits", "--weights", "nowhere"], "nowhere does not exist"),
     (["predict", "--images", "nowhere", "--weights", "there", "--out", "x.csv"], "no folder 'nowhere'"),
     (["embed", "--images", "digits", "--weights", "there", "--out", "x.npy"], "has not finished"),
+    ([*COMPARE, "--methods", "nope"], "Unknown method 'nope'"),
+    ([*COMPARE, "--methods", "simmim:mask_rati=0.5"], "Did you mean 'mask_ratio'?"),
+    ([*COMPARE, "--methods", "mae", "--set", "epoch=x"], "Did you mean 'epochs'?"),
+    ([*COMPARE, "--methods", "mae", "--finetune-set", "epochs=x"], "epochs must be a whole number"),
+    ([*COMPARE[:-2], "--backbone", "swin_tinny", "--methods", "mae"], "Did you mean 'swin_tiny'?"),
+    (["compare", "--data", "nowhere", *COMPARE[3:], "--methods", "mae"], "no folder 'nowhere'"),
+    (["benchmark", "--backbone", "swin_tinny"], "Did you mean 'swin_tiny'?"),
+    (["benchmark", "--methods", "nope"], "Unknown method 'nope'"),
+    (["reproduce", "nope", "--data", "digits", "--out", "new"], "Unknown table 'nope'"),
+    (["reproduce", "eesmm_table1", "--data", "nowhere", "--out", "new"], "no folder 'nowhere'"),
     (["export", "--weights", "nowhere", "--format", "onnx", "--out", "x"], "nowhere does not exist"),
 ]  # fmt: skip
 

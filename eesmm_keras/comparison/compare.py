@@ -11,12 +11,12 @@ import json
 import re
 from pathlib import Path
 
-from eesmm_keras.backbones import preset_arguments
 from eesmm_keras.comparison import evidence, specs, table
 from eesmm_keras.comparison.cell import NOTHING
 from eesmm_keras.comparison.picture import draw
 from eesmm_keras.comparison.workers import check_jobs, run_cells
 from eesmm_keras.errors import UserError
+from eesmm_keras.training.beforehand import check_places
 
 _INTRODUCTION = """\
 Accuracies in per cent: mean ± deviation between seeds, then the paired difference to {first} with its
@@ -68,14 +68,14 @@ def compare(
         raise UserError("--methods names no method: expected one or more, such as eesmm,simmim.")
     budgets, seeds = specs.parse_budgets(budget), specs.parse_seeds(seeds)
     labels, where = specs.parse_labels(labels), where or {}
-    preset_arguments(backbone)
-    for name in names:
-        specs.parse_method(name)
+    settings, finetune_settings = settings or {}, finetune_settings or {}
+    specs.check(names, backbone, settings, finetune_settings)
+    check_places(data)
     known = [cell for folder in evidence_folders for cell in evidence.read_cells(folder)]
     common = {
         "data": specs.data_facts(data, where), "backbone": backbone, "image_size": image_size,
         "batch_size": batch_size, "limit": limit, "probe_limit": probe_limit, "labels": labels,
-        "pretrain": settings or {}, "finetune": finetune_settings or {},
+        "pretrain": settings, "finetune": finetune_settings,
     }  # fmt: skip
     plan = [
         ((name, chosen, seed), specs.settings_of(common, name, chosen, seed))

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 
-from eesmm_keras.backbones import encoders, preset_arguments
+from eesmm_keras.backbones import check_name, encoders, preset_arguments
 from eesmm_keras.comparison.cell import NOTHING
 from eesmm_keras.errors import UserError
 from eesmm_keras.image_size import both_sides
@@ -126,6 +126,25 @@ def _number(value):
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def check(methods, backbone, settings, finetune_settings):
+    """Check names and settings, as far as that shows before Keras is imported; see `settings_of`.
+
+    Args: see `compare`.
+
+    Raises:
+        UserError: see `settings_of`; of plug-ins, arguments are not known.
+    """
+    from eesmm_keras.training.settings import as_dict, resolve
+
+    check_name(backbone)
+    for name in methods:
+        method, arguments = parse_method(name)
+        if method != NOTHING:
+            given = {**settings, "method": method, "method_args": arguments}
+            _refuse_other_images(as_dict(resolve("pretrain", options=given, imports=False)))
+    resolve("finetune", options=finetune_settings, imports=False)
 
 
 def data_facts(data, where):

@@ -2,15 +2,26 @@
 
 from pathlib import Path
 
+from eesmm_keras.comparison import specs
 from eesmm_keras.comparison.cell import NOTHING
 from eesmm_keras.comparison.compare import compare
 from eesmm_keras.comparison.picture import title_of
 from eesmm_keras.comparison.table import accuracy_text, measures_of
 from eesmm_keras.reproductions.tables import read_table
+from eesmm_keras.training.beforehand import check_places
 
 _COSTS = {
     "images_seen": "images seen", "gmacs": "GMACs", "seconds": "seconds", "images_per_s": "images/s",
 }  # fmt: skip
+
+
+def check(name, data, budget, seeds):
+    """Check what shows before Keras is imported. Args, Raises: see `reproduce`."""
+    read_table(name)
+    check_places(data)
+    specs.parse_seeds(seeds)
+    if budget:
+        specs.parse_budgets(budget)
 
 
 def reproduce(name, data, out, budget=None, seeds="3", say=print, **options):

@@ -11,7 +11,7 @@ import csv
 import statistics
 from pathlib import Path
 
-from eesmm_keras.backbones import preset_arguments
+from eesmm_keras.backbones import check_name, preset_arguments
 from eesmm_keras.child_process import Child
 from eesmm_keras.errors import UserError
 from eesmm_keras.studies.benchmark.cases import METHODS, PEER, make_cases
@@ -96,11 +96,12 @@ def benchmark(
     Raises:
         UserError: unknown names, missing packages, or a folder that cannot be written.
     """
-    _, arguments = preset_arguments(backbone)
+    check_name(backbone)
     cases = make_cases(methods, backends, jit, peer)
     if assume_device:
         accelerator(assume_device)
         check_compiler()
+    _, arguments = preset_arguments(backbone)
     settings = {
         "backbone": backbone,
         "encoder": arguments,
