@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import threading
 
 import keras
 import numpy as np
@@ -112,6 +113,26 @@ def test_signals_are_noted_and_the_old_handlers_come_back():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.received == "SIGTERM"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_first_signal_is_answered_at_once_and_the_second_obeyed():
+    """By another thread: the main one may be in a long step."""
+    said, told = [], threading.Event()
+
+    def say(line):
+        assert threading.current_thread() is not threading.main_thread()
+        said.append(line)
+        told.set()
+
+    with loop.StopSignals(say) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert told.wait(60)
+        assert stop.received == "SIGINT"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert said == ["\nStopping after this step, with a checkpoint. Ctrl-C again stops at once."]
+    assert signal.set_wakeup_fd(-1) == -1
+    assert not any(thread.name == "stop signals" for thread in threading.enumerate())
 
 
 def test_exit_code_of_an_interrupted_run(monkeypatch, capsys):

@@ -1,7 +1,5 @@
 """Training that one can leave alone: it goes on where it was stopped, and takes no bad step."""
 
-import signal
-import threading
 import time
 
 import keras
@@ -15,6 +13,7 @@ from eesmm_keras.training.optimizer import UNDECAYED_BEFORE
 from eesmm_keras.training.position import Position
 from eesmm_keras.training.runs import Run
 from eesmm_keras.training.settings import parse_interval
+from eesmm_keras.training.stop_signals import StopSignals
 from eesmm_keras.training.tracking import tracked
 
 # Steps after which hosts look whether any of them was told to stop: they wait for each other then.
@@ -83,34 +82,6 @@ class Saver(keras.callbacks.Callback):
                 self.save()
 
 
-class StopSignals:
-    """While this context is open, SIGTERM and SIGINT are noted in `received`, not obeyed at once.
-
-    A second SIGINT is obeyed. Outside of the main thread, signals stay as they are. (TensorFlow and JAX
-    note SIGTERM themselves where hosts train together, and go on: Slurm would kill them half a minute
-    later.)
-    """
-
-    def __init__(self):
-        self.received = ""
-        self._previous = {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number, frame):
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = signal.Signals(number).name
-
-    def __exit__(self, *error):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-
 def train(model, job, folder, devices, say=print):
     """`model.fit` over all epochs, with checkpoints, from the last one if there is one.
 
@@ -123,7 +94,7 @@ def train(model, job, folder, devices, say=print):
         Interrupted: a signal came; a checkpoint was written.
         UserError: steps are skipped again and again, or the run's folder cannot be written or read.
     """
-    with StopSignals() as stop:
+    with StopSignals(say) as stop:
         try:
             with tracked(job.settings, folder, devices.is_chief) as trackers:
                 _Training(model, job, folder, devices, stop, say).to_the_end(trackers)
