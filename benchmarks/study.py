@@ -77,13 +77,14 @@ def main():
     sets = {}
     for cell in evidence.read_cells(args.cells):
         settings = cell["settings"]
-        key = (settings["data"]["class_names_sha256"], *settings["labels"])
+        side = settings["encoder"]["image_shape"][0]
+        key = (settings["data"]["class_names_sha256"], side, *settings["labels"])
         sets.setdefault(key, []).append(cell)
-    for (_, *labels), cells in sorted(sets.items(), key=lambda item: -len(item[1])):
+    for (_, side, *labels), cells in sorted(sets.items(), key=lambda item: -len(item[1])):
         data = cells[0]["settings"]["data"]
         found = rows(cells, args.first)
         tuned = f", fine-tuned on {', '.join(labels)}" if labels else ""
-        print(f"{data['classes']} classes, {data['test_images']} test images{tuned}\n")
+        print(f"{data['classes']} classes, {side} pixels, {data['test_images']} test images{tuned}\n")
         print(table.markdown(found))
         if args.picture and len(cells) == max(map(len, sets.values())):
             from eesmm_keras.comparison.picture import draw

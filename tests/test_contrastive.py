@@ -8,6 +8,7 @@ from keras import ops
 from conftest import random_images, tiny_backbone, to_numpy
 from eesmm_keras.methods.contrastive import ContrastiveMIM
 from eesmm_keras.ops import losses
+from eesmm_keras.ops.colors import colors, random_colors
 from eesmm_keras.ops.crops import crops, random_crops
 
 
@@ -49,6 +50,60 @@ def test_random_crops_differ_are_inside_and_cover_what_they_should():
     assert heights.std() > 1
     same = to_numpy(random_crops(ramp, keras.random.SeedGenerator(3), 0.3))
     np.testing.assert_array_equal(found, same)
+
+
+def recoloured(images, brightness=1.0, contrast=1.0, saturation=1.0, angle=0.0):
+    """The same change for every image."""
+    whole = np.ones(len(images), "float32")
+    return to_numpy(colors(images, *(whole * n for n in (brightness, contrast, saturation, angle))))
+
+
+def test_each_change_of_colours_is_its_formula():
+    images = random_images(2).astype("float32")
+    grey, middle = images.mean(-1, keepdims=True), images.mean((1, 2, 3), keepdims=True)
+    for changed, expected in (
+        ({}, images),
+        ({"brightness": 1.3}, 1.3 * images),
+        ({"contrast": 0.6}, 0.6 * (images - middle) + middle),
+        ({"saturation": 0.5}, 0.5 * (images - grey) + grey),
+        ({"saturation": 0.0, "angle": 1.0}, np.broadcast_to(grey, images.shape)),
+        # A third of the circle: red becomes green, green blue, blue red.
+        ({"angle": 2 * np.pi / 3}, images[..., [2, 0, 1]]),
+        ({"brightness": 1.3, "contrast": 0.6}, 1.3 * (0.6 * (images - middle) + middle)),
+    ):
+        np.testing.assert_allclose(recoloured(images, **changed), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_random_colours_differ_between_images_and_keep_greys_grey(channels):
+    images = np.full((64, 4, 4, channels), 100.0, "float32")
+    found = to_numpy(random_colors(images, keras.random.SeedGenerator(3), 0.4))
+    np.testing.assert_allclose(found, np.broadcast_to(found[..., :1], found.shape), rtol=1e-4)
+    factors = found[:, 0, 0, 0] / 100
+    assert 0.6 <= factors.min() < 0.65
+    assert 1.35 < factors.max() <= 1.4
+
+
+def test_one_image_in_five_loses_its_colours():
+    images = np.broadcast_to(random_images(1).astype("float32"), (500, 32, 32, 3))
+    found = to_numpy(random_colors(images, keras.random.SeedGenerator(3), 0.4))
+    grey = found.std(axis=-1).max(axis=(1, 2)) < 1e-2
+    assert 0.14 < grey.mean() < 0.26
+
+
+def test_colours_change_in_training_alone():
+    images = random_images(4)
+    runs = {}
+    for strength in (0.0, 0.4):
+        model = ContrastiveMIM(
+            tiny_backbone(), mask_ratio=0.5, color_strength=strength, decoder_dim=16,
+            decoder_num_heads=2, smallest_crop=1, mirror=False, seed=0,
+        )  # fmt: skip
+        for training in (False, True):
+            outputs = model(images, training=training)
+            runs[strength, training] = to_numpy(outputs["view_0"]["units"])
+    np.testing.assert_array_equal(runs[0.0, False], runs[0.4, False])
+    assert np.abs(runs[0.0, True] - runs[0.4, True]).max() > 0.1
 
 
 def test_contrast_is_the_closed_form():
