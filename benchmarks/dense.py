@@ -11,6 +11,7 @@ relative to ours on the same backend; keras-hub and transformers need to be inst
 import argparse
 import csv
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -125,11 +126,16 @@ def start(backends, backbone, batch_size):
 
 
 def measure(processes, repeats):
-    """Seconds of every turn, `{((side, framework), step): [...]}`; all processes take turns."""
+    """Seconds of every turn, `{((side, framework), step): [...]}`; all processes take turns.
+
+    Their order is drawn anew for every turn: a process may slow the one that follows.
+    """
     seconds = {(key, what): [] for key in processes for what in STEPS}
+    order, draw = list(processes.items()), random.Random(0)
     for _ in range(repeats):
         for what in STEPS:
-            for key, process in processes.items():
+            draw.shuffle(order)
+            for key, process in order:
                 process.stdin.write(f"{what}\n")
                 process.stdin.flush()
                 seconds[key, what].append(float(process.stdout.readline()))
