@@ -84,7 +84,9 @@ def main():
         data = cells[0]["settings"]["data"]
         found = rows(cells, args.first)
         tuned = f", fine-tuned on {', '.join(labels)}" if labels else ""
-        print(f"{data['classes']} classes, {side} pixels, {data['test_images']} test images{tuned}\n")
+        print(
+            f"{data['classes']} classes, {side} pixels, {data['test_images']} test images{tuned}\n"
+        )
         print(table.markdown(found))
         if args.picture and len(cells) == max(map(len, sets.values())):
             from eesmm_keras.comparison.picture import draw

@@ -21,22 +21,17 @@ _COMPARED = 128
 class ContrastiveMIM(HiddenPixels):
     """Masked image modelling and contrast in one step, on visible tokens only.
 
-    Every image gives two random crops. Each is masked, with masks whose visible units differ; the
-    encoder sees the visible units only; a light decoder rebuilds the hidden pixels of each crop
-    (as `GreenMIM`), and the mean of the visible tokens, projected, must be closer to that of the
-    image's other crop than to those of other images. After CAN (Mishra et al., 2022), without its noise
-    prediction. docs/evidence.md has what it learns, and where it fails.
-
-    Every image is compared with all others of the batch, on several devices too: the loss does not
-    depend on their number.
+    Every image gives two random crops. Each is masked, with masks whose visible units differ; a light
+    decoder rebuilds the hidden pixels of each crop (as `GreenMIM`), and the mean of its visible tokens,
+    projected, must be closer to that of the image's other crop than to those of other images of the
+    batch, on whatever device. After CAN (Mishra et al., 2022), without its noise prediction.
 
     Args:
         backbone: encoder with `encode_visible`, for example `SwinBackbone`.
         mask_ratio: share of mask units that is hidden in each crop, rounded up to whole units.
         smallest_crop: share of the area that a crop takes at least, in (0, 1].
         mirror: mirror half of the crops; not where left and right mean something, as in writing.
-        color_strength: change brightness, contrast, saturation and hue of each crop, see
-            `random_colors`; in [0, 1]. 0 changes nothing; 0.4 harmed a short training.
+        color_strength: change the colours of each crop, see `random_colors`; in [0, 1].
         temperature: of the contrast, above 0.
         contrast_weight: weight of the contrast beside the error on pixels; 0 turns it off.
         projector_dim: width of the projector's hidden layer.
@@ -90,14 +85,13 @@ class ContrastiveMIM(HiddenPixels):
         return BatchRule(smallest_batch=2, views=2)
 
     def view(self, images, mask, training):
-        """One masked crop: images -> crop -> encode (visible) -> decode, project; see `HiddenPixels`.
+        """One masked crop (whole, without training): crop -> encode (visible) -> decode, project.
 
-        Without training nothing is cropped. `compared (B, 128)`: unit vectors.
+        See `HiddenPixels`; `compared (B, 128)`: unit vectors.
         """
         images = ops.cast(images, "float32")
         if training:
             images = random_crops(images, self.crop_seeds, self.smallest_crop, self.mirror)
-        if training and self.color_strength:
             images = random_colors(images, self.crop_seeds, self.color_strength)
         units = self.backbone.units_of(images)
         visible = take_units(units, mask.visible)

@@ -23,13 +23,15 @@ def random_colors(images, seeds, strength):
     Args:
         images: float `(B, H, W, C)`, any range of values.
         seeds: `keras.random.SeedGenerator`.
-        strength: in [0, 1]; 0.4 is SimCLR's for small images.
+        strength: in [0, 1]; 0.4 is SimCLR's for small images. 0 draws nothing and changes nothing.
 
     Returns:
         `(B, H, W, C)`, float32, not clipped.
     """
     from keras import random
 
+    if not strength:
+        return images
     drawn = draw_rows(lambda rows: random.uniform((rows, 5), seed=seeds), ops.shape(images)[0])
     factors = 1 + strength * (2 * drawn - 1)
     saturation = where(drawn[:, 4] < _GREY, 0.0, factors[:, 2])
