@@ -136,14 +136,13 @@ def check(methods, backbone, settings, finetune_settings):
     Raises:
         UserError: see `settings_of`; of plug-ins, arguments are not known.
     """
-    from eesmm_keras.training.settings import as_dict, resolve
+    from eesmm_keras.training.settings import resolve
 
     check_name(backbone)
     for name in methods:
         method, arguments = parse_method(name)
         if method != NOTHING:
-            given = {**settings, "method": method, "method_args": arguments}
-            _refuse_other_images(as_dict(resolve("pretrain", options=given, imports=False)))
+            _pretraining(method, arguments, settings, imports=False)
     resolve("finetune", options=finetune_settings, imports=False)
 
 
@@ -188,9 +187,7 @@ def settings_of(common, name, budget, seed):
         # Nothing is trained: one cell for all budgets and batch sizes.
         settings["batch_size"] = None
     else:
-        given = {**common["pretrain"], "method": method, "method_args": arguments}
-        whole = as_dict(resolve("pretrain", options=given))
-        _refuse_other_images(whole)
+        whole = _pretraining(method, arguments, common["pretrain"])
         settings["arguments"] = {**method_arguments(method), **whole["method_args"]}
         settings["pretrain"] = {k: v for k, v in whole.items() if k not in _NOT_PRETRAIN}
         settings["budget"] = list(budget)
@@ -199,6 +196,16 @@ def settings_of(common, name, budget, seed):
         whole = as_dict(resolve("finetune", options=common["finetune"]))
         settings["finetune"] = {k: v for k, v in whole.items() if k not in _NOT_FINETUNE}
     return json.loads(json.dumps(settings))
+
+
+def _pretraining(method, arguments, settings, imports=True):
+    """All settings of a method's pre-training, a dict. settings: those of all methods."""
+    from eesmm_keras.training.settings import as_dict, resolve
+
+    given = {**settings, "method": method, "method_args": arguments}
+    whole = as_dict(resolve("pretrain", options=given, imports=imports))
+    _refuse_other_images(whole)
+    return whole
 
 
 def _refuse_other_images(settings):

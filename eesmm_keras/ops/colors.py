@@ -1,9 +1,13 @@
-"""Random changes of colour inside the graph: one small matrix per image, the same on every backend."""
+"""Random changes of colour inside the graph: one small matrix per image, the same on every backend.
+
+Keras' own layers for it take RGB alone, each holds a generator (state that earlier checkpoints lack),
+and they draw for the images of one device, where `draw_rows` draws for the batch.
+"""
 
 import math
 
 import numpy as np
-from keras import ops
+from keras import ops, random
 
 from eesmm_keras.device_waits import constant, where
 from eesmm_keras.parallel import draw_rows
@@ -28,8 +32,6 @@ def random_colors(images, seeds, strength):
     Returns:
         `(B, H, W, C)`, float32, not clipped.
     """
-    from keras import random
-
     if not strength:
         return images
     drawn = draw_rows(lambda rows: random.uniform((rows, 5), seed=seeds), ops.shape(images)[0])
