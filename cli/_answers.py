@@ -34,7 +34,7 @@ def asking_options(out):
             ),
             click.option(
                 "--weights", type=PATH, required=True, metavar="RUN|FILE|FILE.onnx|hf://...",
-                help="A run, a .keras or .onnx file, or public weights: docs/weights.md.",
+                help="A run, a .keras or .onnx file, or public weights: eesmm docs weights.",
             ),
         ):  # fmt: skip
             function = option(function)

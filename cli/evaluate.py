@@ -11,7 +11,7 @@ from eesmm_keras.cli._types import PATH
 @data_option
 @click.option(
     "--weights", type=PATH, required=True, metavar="RUN|FILE|hf://...[,OTHER]",
-    help="See docs/weights.md. Two, separated by a comma, are compared on the same images.",
+    help="See eesmm docs weights. Two, separated by a comma, are compared on the same images.",
 )  # fmt: skip
 @click.option(
     "--mode",

@@ -9,7 +9,11 @@ from eesmm_keras.cli._types import PATH
 
 @click.command("export")
 @click.option(
-    "--weights", type=PATH, required=True, metavar="RUN|FILE|hf://...", help="See docs/weights.md."
+    "--weights",
+    type=PATH,
+    required=True,
+    metavar="RUN|FILE|hf://...",
+    help="See eesmm docs weights.",
 )
 @click.option(
     "--format", "fmt", type=MemberOf("eesmm_keras.exports.formats:FORMATS"), required=True
@@ -30,7 +34,7 @@ from eesmm_keras.cli._types import PATH
 @click.option(
     "--quantize",
     type=click.Choice(["int8"]),
-    help="Matrix products in whole numbers, calibrated and judged on --data; see docs/exports.md.",
+    help="Matrix products in whole numbers, calibrated and judged on --data; see eesmm docs exports.",
 )
 @click.option(
     "--data",

@@ -11,7 +11,7 @@ from eesmm_keras.cli._boundary import exit_status_of
 
 COMMANDS = (
     "prepare", "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "report", "export",
-    "push", "reconstruct", "doctor", "benchmark", "compare", "reproduce", "list", "demo",
+    "push", "reconstruct", "doctor", "benchmark", "compare", "reproduce", "list", "docs", "demo",
 )  # fmt: skip
 
 

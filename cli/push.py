@@ -11,7 +11,7 @@ def command(export, where, private):
     """Upload an export, its model card and its parity to the Hugging Face hub, in one commit.
 
     EXPORT is a file or folder that eesmm export wrote. Needs pip install 'eesmm-keras[hub]' and a login
-    (hf auth login, or HF_TOKEN). See docs/exports.md.
+    (hf auth login, or HF_TOKEN). See eesmm docs exports.
     """
     from eesmm_keras.exports.push import push_export
 

@@ -1,7 +1,9 @@
 """Help, lists and recipes: what the command says without training anything."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -32,6 +34,27 @@ def test_list():
     assert "swin_mini_32" in eesmm("list", "backbones")
     assert "eesmm " in eesmm("list", "methods")
     assert "digits_pretrain" in eesmm("list", "recipes")
+
+
+def test_pages_of_the_documentation_are_listed_and_read():
+    listed = eesmm("docs").splitlines()
+    assert "finetuning     Fine-tuning" in listed
+    page = (Path(__file__).parent.parent / "docs" / "finetuning.md").read_text()
+    assert eesmm("docs", "finetuning") == page
+    assert eesmm("docs", "docs/finetuning.md") == page
+    with pytest.raises(UserError, match="Unknown page 'finetunning'. Did you mean 'finetuning'"):
+        eesmm("docs", "finetunning")
+
+
+def test_what_messages_name_is_a_page():
+    root = Path(__file__).parent.parent
+    known = {line.split()[0] for line in eesmm("docs").splitlines()}
+    found = set()
+    for folder in ("cli", "eesmm_keras", "exports"):
+        for path in (root / folder).rglob("*.py"):
+            found.update(re.findall(r"eesmm docs (\w+)", path.read_text()))
+    assert len(found) > 5
+    assert found <= known
 
 
 def test_every_recipe_resolves():

@@ -160,5 +160,5 @@ def _unknown(where, source, candidates):
     shown = ", ".join(sorted(names)[:3])
     return (
         f"{where} is of no known layout: {len(names)} arrays ({shown}, ...). Known are those of "
-        f"{', '.join(sorted(converter.title for converter in candidates))}; see docs/weights.md."
+        f"{', '.join(sorted(converter.title for converter in candidates))}; see eesmm docs weights."
     )

@@ -296,5 +296,5 @@ def all_bad(name, bad):
     more = "; and so on" if len(bad) > min(3, len(first)) else ""
     return DataError(
         f"None of the {len(bad)} images of '{name}' can be read. {shown}{more}. "
-        "docs/data.md tells what is read, and how."
+        "eesmm docs data tells what is read, and how."
     )

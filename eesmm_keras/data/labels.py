@@ -5,9 +5,9 @@ import numpy as np
 CLASSES, MASKS, BOXES = "classes", "masks", "boxes"
 # How kinds of labels are called, and where a user finds what they look like on a disk.
 IN_WORDS = {
-    CLASSES: "a class for each image (one folder per class, see docs/data.md)",
-    MASKS: "a mask for each image (images/, masks/ and classes.json, see docs/segmentation.md)",
-    BOXES: "boxes for each image (images/ and annotations.json of COCO, see docs/detection.md)",
+    CLASSES: "a class for each image (one folder per class, see eesmm docs data)",
+    MASKS: "a mask for each image (images/, masks/ and classes.json, see eesmm docs segmentation)",
+    BOXES: "boxes for each image (images/ and annotations.json of COCO, see eesmm docs detection)",
 }
 
 

@@ -30,7 +30,7 @@ def commands(name, data, out, images=1_281_167, teraflops=100.0):
     yield f"# {table.title}. Published: {table.setup}."
     yield (
         f"# Hours are derived: {images:,} images per epoch, {teraflops:g} TFLOP/s per GPU; "
-        "docs/reproduce.md."
+        "eesmm docs reproduce."
     )
     for recipe, finetune in dict.fromkeys((row.recipe, row.finetune) for row in table.rows):
         if recipe is None:

@@ -99,7 +99,7 @@ def _from_slurm(environ):
     if missing:
         raise UserError(
             f"--coordinator slurm: {', '.join(missing)} is not set. Start the command with srun, "
-            "inside a job (docs/scaling.md has the lines)."
+            "inside a job (eesmm docs scaling has the lines)."
         )
     # `gpu[01-04,07],other`: the first host is the prefix with the first number.
     nodes = environ["SLURM_STEP_NODELIST"]

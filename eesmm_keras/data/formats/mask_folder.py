@@ -22,7 +22,7 @@ _CLASSES, _IMAGES, _MASKS = "classes.json", "images", "masks"
 _LARGEST = 2**20
 _LAYOUT = (
     f"Expected images in {_IMAGES}/, a PNG of the same name for each in {_MASKS}/ (or both in train/, "
-    f"and perhaps val/ and test/), and {_CLASSES} beside them: see docs/segmentation.md."
+    f"and perhaps val/ and test/), and {_CLASSES} beside them: see eesmm docs segmentation."
 )
 
 

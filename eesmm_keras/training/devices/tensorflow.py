@@ -79,7 +79,7 @@ def start(kind, count, cluster, stack):
     if kind == "gpu":
         devices.note = (
             "On several GPUs TensorFlow compiles a part of the step, KERAS_BACKEND=jax all of it: that "
-            "should be faster (docs/scaling.md)."
+            "should be faster (eesmm docs scaling)."
         )
     return devices
 

@@ -9,5 +9,5 @@ def after_epoch(rows):
         return None
     return (
         f"{waits[-1]:.0%} of the time goes into waiting for images (data_wait). Smaller image files, a "
-        "faster disk or more processor cores would make the run faster: see docs/data.md."
+        "faster disk or more processor cores would make the run faster: see eesmm docs data."
     )

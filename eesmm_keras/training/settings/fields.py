@@ -52,7 +52,7 @@ class Schedule(Settings):
     pixels: choice("uint8", "native") | None = setting(
         None,
         "uint8: 8 bits, any format. native: the files' own numbers, their range as 0..255. Default: "
-        "8-bit JPEG, PNG, BMP, GIF and WebP where there are any; see docs/data.md.",
+        "8-bit JPEG, PNG, BMP, GIF and WebP where there are any; see eesmm docs data.",
         option="uint8|native",
     )
     stats: Path | None = setting(
@@ -91,7 +91,7 @@ class Schedule(Settings):
     )
     coordinator: Text | None = setting(
         None,
-        "Several hosts: where the first one listens; see docs/scaling.md.",
+        "Several hosts: where the first one listens; see eesmm docs scaling.",
         option="HOST:PORT|slurm",
     )
     num_hosts: whole(1, 65536) | None = setting(None, "Processes that train together.", option="N")
@@ -155,7 +155,7 @@ class PretrainSettings(Schedule):
     backbone: Text | None = setting(None, "See eesmm list backbones.", option="NAME[:KEY=VALUE]")
     init_from: Path | None = setting(
         None,
-        "Start from weights, the decoder's too where the method is the same: docs/weights.md.",
+        "Start from weights, the decoder's too where the method is the same: eesmm docs weights.",
         option="RUN|FILE|hf://...",
     )
     automatic: bool = setting(
@@ -183,7 +183,7 @@ class FinetuneSettings(Schedule):
 
     weights: Given = setting(
         "",
-        "Pre-trained encoder, see docs/weights.md; none: random weights.",
+        "Pre-trained encoder, see eesmm docs weights; none: random weights.",
         option="RUN|FILE|hf://...|none",
     )
     backbone: Text | None = setting(None, "See eesmm list backbones.", option="NAME[:KEY=VALUE]")
@@ -199,7 +199,7 @@ class FinetuneSettings(Schedule):
     lora: whole(1, MAX_WIDTH) | None = setting(
         None,
         "Train low-rank updates of the encoder's dense layers, of this rank, and the head; see "
-        "docs/finetuning.md. Default: all weights.",
+        "eesmm docs finetuning. Default: all weights.",
         option="RANK",
     )
     drop_path: number(0, 1, without=(1,)) = setting(0.1, "Stochastic depth of the last block.")
