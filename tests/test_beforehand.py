@@ -69,6 +69,7 @@ REFUSED = [
     (["compare", "--data", "nowhere", *COMPARE[3:], "--methods", "mae"], "no folder 'nowhere'"),
     (["benchmark", "--backbone", "swin_tinny"], "Did you mean 'swin_tiny'?"),
     (["benchmark", "--methods", "nope"], "Unknown method 'nope'"),
+    (["benchmark", "--methods", "eesmm:num_mixd=3"], "Did you mean 'num_mixed'?"),
     (["reproduce", "nope", "--data", "digits", "--out", "new"], "Unknown table 'nope'"),
     (["reproduce", "eesmm_table1", "--data", "nowhere", "--out", "new"], "no folder 'nowhere'"),
     (["export", "--weights", "nowhere", "--format", "onnx", "--out", "x"], "nowhere does not exist"),

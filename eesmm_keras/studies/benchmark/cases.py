@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eesmm_keras.child_process import Child
 from eesmm_keras.errors import UserError
-from eesmm_keras.methods import names as method_names
+from eesmm_keras.methods import check_text
 from eesmm_keras.names import split_arguments, unknown_name
 
 METHODS = ("eesmm", "eesmm:num_mixed=3", "eesmm:num_mixed=4", "greenmim", "simmim")
@@ -61,12 +61,11 @@ def make_cases(methods, backends, jit, peer):
             another implementation of SimMIM, see `worker`; or None.
 
     Raises:
-        UserError: an unknown method or backend, or one that is not installed; no such file.
+        UserError: an unknown method or backend, or one that is not installed; an argument that the
+            method does not have (of plug-ins, arguments are not known); no such file.
     """
     for name in methods:
-        method, _ = split_arguments(name)
-        if method not in method_names():
-            raise UserError(unknown_name("method", method, method_names()))
+        check_text(name)
     wanted = {"off": (False,), "on": (True,), "both": (False, True)}[jit]
     cases = []
     for backend in backends:

@@ -8,7 +8,6 @@ from eesmm_keras.training.settings.fields import FinetuneSettings, PretrainSetti
 from eesmm_keras.training.settings.recipes import read_recipe
 
 KINDS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
-_NOT_METHOD_ARGUMENTS = {"self", "backbone", "seed", "kwargs"}
 
 
 def resolve(kind, recipe=None, assignments=(), options=None, base=None, imports=True):
@@ -74,7 +73,7 @@ def _build(kind, values, imports):
     extra = ()
     if kind == "pretrain":
         method = values.get("method", cls.model_fields["method"].default)
-        extra = method_arguments(method) if imports else _outlined_arguments(method)
+        extra = method_arguments(method) if imports else _not_imported(method)
     for key in values:
         if key not in own and extra is not None and key not in extra:
             raise UserError(unknown_name("setting", key, {*own, *extra}))
@@ -83,14 +82,11 @@ def _build(kind, values, imports):
     return cls(**settings, **({"method_args": method_args} if kind == "pretrain" else {}))
 
 
-def _outlined_arguments(method):
-    """Names of a method's own constructor arguments, which is not imported; None: not known."""
+def _not_imported(method):
     from eesmm_keras import methods
 
     _check_text(method)
-    methods.FAMILY.check(method)
-    outline = methods.FAMILY.outline(method)
-    return outline and set(outline.arguments) - _NOT_METHOD_ARGUMENTS
+    return methods.settings_of(method)
 
 
 def _check_text(method):
@@ -116,5 +112,5 @@ def method_arguments(method):
     return {
         name: parameter.default
         for name, parameter in parameters.items()
-        if name not in _NOT_METHOD_ARGUMENTS
+        if name not in methods.NO_SETTINGS
     }
