@@ -30,7 +30,7 @@ def test_more_bad_images_than_allowed_stop_the_reading(tmp_path):
     fill(tmp_path, count=3)
     (tmp_path / "cats" / "empty.jpg").write_bytes(b"")
     source = open_source(tmp_path)
-    with pytest.raises(DataError, match=r"1 images.*more than the 0.*empty\.jpg.*max-bad-images"):
+    with pytest.raises(DataError, match=r"1 image of.*more than the 0.*empty\.jpg.*max-bad-images"):
         source.limit_bad(0)
     source = open_source(tmp_path)
     source.limit_bad(2)

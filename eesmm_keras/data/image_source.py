@@ -10,7 +10,7 @@ from PIL import Image
 
 from eesmm_keras.data.channels import size_of
 from eesmm_keras.data.decoding import read_rgb
-from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.errors import DataError, all_bad, too_many_bad
 from eesmm_keras.data.files import format_of
 from eesmm_keras.data.jpeg import plain_jpeg
 from eesmm_keras.data.labels import ClassNumbers, Labels
@@ -136,12 +136,7 @@ class ImageSource:
     def _check_bad(self):
         if self.max_bad is None or len(self.bad) <= self.max_bad:
             return
-        shown = "; ".join(f"{what} {why}" for what, why in self.bad[:3])
-        self.failure = DataError(
-            f"{len(self.bad)} images of '{self.name}' cannot be read, more than the {self.max_bad} "
-            f"that may be skipped. The first: {shown}. Repair or remove them (`eesmm doctor --list "
-            "FILE` names them all), check the disk, or allow more with --max-bad-images."
-        )
+        self.failure = too_many_bad(self.name, self.bad, self.max_bad)
         raise self.failure
 
     def good_indices(self):
@@ -287,14 +282,3 @@ def plain_failures(*sources):
             if source.failure is not None:
                 raise source.failure from None
         raise
-
-
-def all_bad(name, bad):
-    """The DataError for a source of which nothing is left."""
-    first = {why: what for what, why in reversed(bad)}  # of each reason
-    shown = "; ".join(f"{what}: {why}" for why, what in list(first.items())[:-4:-1])
-    more = "; and so on" if len(bad) > min(3, len(first)) else ""
-    return DataError(
-        f"None of the {len(bad)} images of '{name}' can be read. {shown}{more}. "
-        "eesmm docs data tells what is read, and how."
-    )

@@ -15,6 +15,7 @@ from eesmm_keras.data.shards import COLUMNS, INDEX, KIND, VERSION, read_columns
 from eesmm_keras.data.sources import open_source
 from eesmm_keras.data.splits import NO_TEST
 from eesmm_keras.data.tfrecords import AFTER, BEFORE
+from eesmm_keras.names import counted
 from eesmm_keras.progress import track
 
 _ASKED = "asked.json"
@@ -72,7 +73,7 @@ def prepare(data, out, size=256, raw=False, quality=90, per_shard=2048, say=None
     if bad:
         lines = "".join(f"{line}\n" for line in bad)
         out.write("bad_images.txt", lines.encode())
-        say(f"{len(bad)} images could not be read: {out.file('bad_images.txt')}")
+        say(f"{counted(len(bad), 'image')} could not be read: {out.file('bad_images.txt')}")
     out.write(INDEX, json.dumps(index, indent=1).encode())
     return index
 

@@ -4,6 +4,7 @@ The module `NAME.py` (here, or in a folder or package of plug-ins, see `registry
 subclass of `MaskedImageModel`; there is no list to edit.
 """
 
+from eesmm_keras.errors import UserError
 from eesmm_keras.names import split_arguments, unknown_name
 from eesmm_keras.registry import Family
 

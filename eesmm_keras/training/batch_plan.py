@@ -78,7 +78,9 @@ class BatchPlan:
         """Line about a batch size that is not the one asked for; an empty text where it is."""
         if self.batch_size == asked:
             return ""
-        reason = f"there are only {self.images} images"
+        reason = (
+            "there is only 1 image" if self.images == 1 else f"there are only {self.images} images"
+        )
         if self.images > self.batch_size + self.group:
             reason = "the run was begun with them, when there were fewer images"
         return f"Batches of {self.batch_size}: {reason}."

@@ -7,8 +7,8 @@ import numpy as np
 
 from eesmm_keras.data.boxes import Boxes
 from eesmm_keras.data.coco import read_coco
-from eesmm_keras.data.errors import DataError
-from eesmm_keras.data.image_source import Chosen, ImageSource, all_bad
+from eesmm_keras.data.errors import DataError, all_bad
+from eesmm_keras.data.image_source import Chosen, ImageSource
 from eesmm_keras.data.labels import BOXES
 from eesmm_keras.data.paths import PathList, printable
 from eesmm_keras.data.source import Source

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.errors import DataError, all_bad
 from eesmm_keras.data.files import SUFFIXES, known_formats
-from eesmm_keras.data.image_source import Chosen, ImageSource, all_bad
+from eesmm_keras.data.image_source import Chosen, ImageSource
 from eesmm_keras.data.index import build_index
 from eesmm_keras.data.listing import list_images
 from eesmm_keras.data.paths import duplicate_names, printable, top_folders

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eesmm_keras.data.errors import DataError
+from eesmm_keras.data.errors import DataError, all_bad
 from eesmm_keras.data.formats.folder import aside_note, find_parts, links_note
-from eesmm_keras.data.image_source import Chosen, ImageSource, all_bad
+from eesmm_keras.data.image_source import Chosen, ImageSource
 from eesmm_keras.data.index import build_index
 from eesmm_keras.data.labels import MASKS
 from eesmm_keras.data.lazy import Lazy

@@ -132,7 +132,7 @@ def _warnings(parts, settings):
         total = part.count + len(part.bad)
         allowed = allowed_bad(total, settings.max_bad_images)
         if part.bad:
-            text = f"{part.name}: {len(part.bad)} of {total} images cannot be read"
+            text = f"{part.name}: {len(part.bad)} of {counted(total, 'image')} cannot be read"
             over = (
                 f", more than the {allowed} that a run skips: repair them or set --max-bad-images"
             )
@@ -140,8 +140,8 @@ def _warnings(parts, settings):
         if part.duplicates:
             shown = "; ".join(", ".join(group) for group in part.duplicates[:_SHOWN])
             found.append(
-                f"{part.name}: {len(part.duplicates)} names stand more than once, but for suffix or "
-                f"letter case: {shown}"
+                f"{part.name}: {counted(len(part.duplicates), 'name')} more than once, but for suffix "
+                f"or letter case: {shown}"
             )
         if part.links:
             lead = "leads" if part.links == 1 else "lead"
