@@ -36,6 +36,7 @@ def _images(count=4):
         ("deep", {"target": "hog", "early_weight": 1.0}),
         ("cross", {}),
         ("teacher", {"num_views": 2}),
+        ("mixed_contrast", {}),
     ],
 )
 def test_a_candidate_trains_and_is_saved(name, arguments, tmp_path):
@@ -93,3 +94,15 @@ def test_the_teacher_is_a_moving_average_of_the_encoder():
     plain = GreenMIM(_encoder(), num_views=2, **_SMALL)
     more = model.macs() - plain.macs()
     assert more > model.backbone.macs() / 3
+
+
+def test_mixes_are_contrasted_at_the_cost_of_half_the_images():
+    plain = methods.get("contrastive")(_encoder(), **_SMALL)
+    mixed = methods.get("mixed_contrast")(_encoder(), **_SMALL)
+    assert mixed.macs() == plain.macs() / 2
+    images = _images()
+    hidden = plain.sample_hidden(0)
+    mixed.set_weights(plain.get_weights())
+    together = images.reshape(2, 2, 32, 32, 3).astype("float32").mean(axis=1)
+    wanted = float(plain.loss_terms(plain(together, hidden=hidden))[0])
+    assert float(mixed.loss_terms(mixed(images, hidden=hidden))[0]) == pytest.approx(wanted)

@@ -84,21 +84,20 @@ class ContrastiveMIM(HiddenPixels):
     def batch_rule(cls, arguments):
         return BatchRule(smallest_batch=2, views=2)
 
-    def view(self, images, mask, training):
-        """One masked crop (whole, without training): crop -> encode (visible) -> decode, project.
-
-        See `HiddenPixels`; `compared (B, 128)`: unit vectors.
-        """
+    def cropped(self, images, training):
+        """What is encoded of a batch: while training a new random crop of every image, else all."""
         images = ops.cast(images, "float32")
         if training:
             images = random_crops(images, self.crop_seeds, self.smallest_crop, self.mirror)
             images = random_colors(images, self.crop_seeds, self.color_strength)
-        units = self.backbone.units_of(images)
+        return images
+
+    def view(self, images, mask, training):
+        """One crop, masked: encode (visible) -> decode, project. `compared (B, 128)`: unit vectors."""
+        units = self.backbone.units_of(self.cropped(images, training))
         visible = take_units(units, mask.visible)
         latent = self.backbone.encode_visible(visible, plan=mask.plan, training=training)
-        prediction = self.decoder(
-            latent, visible=mask.visible, scored=mask.scored, training=training
-        )
+        prediction = self.decoder(latent, mask.visible, mask.scored, training=training)
         tokens = latent[:, self.backbone.num_prefix_tokens :]
         compared = self.projector(ops.mean(tokens, axis=1, keepdims=True))[:, 0]
         compared = ops.normalize(ops.cast(compared, "float32"), axis=-1)
@@ -115,6 +114,6 @@ class ContrastiveMIM(HiddenPixels):
         return pixels + self.contrast_weight * contrast, terms
 
     def head_macs(self, visible, scored):
-        others = self.projector.macs(self.backbone.num_features)
-        others += crop_macs(self.backbone.image_shape)
+        crops = crop_macs(self.backbone.image_shape)
+        others = crops + self.projector.macs(self.backbone.num_features)
         return super().head_macs(visible, scored) + others
