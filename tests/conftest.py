@@ -50,6 +50,7 @@ _BACKEND_FREE = (
     "automatic",
     "batch_plan",
     "beforehand",
+    "candidates",
     "child_process",
     "cli_boundary",
     "cli_lists",
