@@ -6,15 +6,21 @@ python benchmarks/study.py --picture docs/evidence/rates.png
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from eesmm_keras.comparison import evidence, specs, table
 from eesmm_keras.comparison.cell import NOTHING
+from eesmm_keras.registry import PLUGINS_VARIABLE
+from eesmm_keras.training.settings import PretrainSettings
 
 CELLS = Path(__file__).parent.parent / "docs" / "evidence"
-# What a label leaves out, as all cells of a study share it.
+# Methods of some cells.
+CANDIDATES = Path(__file__).parent / "candidates"
+# What a label leaves out, as all cells of a study share it; the rate it always names.
 BATCH = 128
 SHARED = {"decoder_dim": 64, "decoder_num_heads": 4}
+SHARED_SETTINGS = {"learning_rate", "beta_2"}
 _INITIAL = {"glorot_uniform": "", None: "0.02 kernels"}
 
 
@@ -31,8 +37,24 @@ def label(settings):
         words.append(f"rate {settings['pretrain']['learning_rate']:g}")
     if settings["pretrain"] and settings["batch_size"] != BATCH:
         words.append(f"batch {settings['batch_size']}")
+    words += [f"{key}={value}" for key, value in _changed(settings["pretrain"]).items()]
     words.append(_INITIAL[settings["encoder"]["kernel_initializer"]])
     return ", ".join(word for word in words if word)
+
+
+def _changed(settings):
+    """Settings of the pre-training that are not the default."""
+    fields = PretrainSettings.model_fields
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in SHARED_SETTINGS and as_list(fields[key].default) != value
+    }
+
+
+def as_list(value):
+    """As JSON keeps it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def rows(cells, first=None):
@@ -45,18 +67,19 @@ def rows(cells, first=None):
     groups = {}
     for cell in cells:
         settings = cell["settings"]
-        budget = settings["budget"]
-        text = f"{budget[0]}={budget[1]:g}" if budget else ""
-        key = (settings["method"] != NOTHING, text, label(settings))
+        kind, amount = settings["budget"] or ("", 0)
+        text = f"{kind}={amount:g}" if kind else ""
+        key = (settings["method"] != NOTHING, kind, amount, text, label(settings))
         groups.setdefault(key, {})[settings["seed"]] = cell["result"]
     keys = sorted(groups)
     trained = [key for key in keys if key[0]]
-    chosen = [key for key in trained if first is None or key[2].startswith(first)]
+    chosen = [key for key in trained if first is None or key[-1].startswith(first)]
     found = []
     for key in keys:
-        same = [other for other in chosen if other[1] == key[1]] or chosen
+        # Where the first method lacks a budget, with its smallest one; random weights too.
+        same = [other for other in chosen if other[:-1] == key[:-1]] or chosen
         reference = groups[same[0]] if same and key != same[0] else groups[key]
-        found.append(table.summary(key[2], key[1], groups[key], reference))
+        found.append(table.summary(key[-1], key[-2], groups[key], reference))
     return found
 
 
@@ -73,6 +96,7 @@ def main():
     parser.add_argument("--first", help="Method that differences are taken to, as in the table.")
     parser.add_argument("--picture", type=Path, help="Write accuracy against compute there.")
     args = parser.parse_args()
+    os.environ.setdefault(PLUGINS_VARIABLE, str(CANDIDATES))
     check(args.cells)
     sets = {}
     for cell in evidence.read_cells(args.cells):
