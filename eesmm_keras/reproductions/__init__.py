@@ -1,1 +1,1 @@
-"""Published tables and figures, run again: one YAML file each, in `tables/`."""
+"""Published tables and figures, run again: one YAML file each, in `published/`."""

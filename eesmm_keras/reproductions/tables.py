@@ -65,7 +65,7 @@ def table_names():
 
 
 def _folder():
-    return resources.files("eesmm_keras.reproductions").joinpath("tables")
+    return resources.files("eesmm_keras.reproductions").joinpath("published")
 
 
 def read_table(name):
