@@ -1,6 +1,7 @@
 """Tables of docs/evidence.md from the finished cells in docs/evidence/: nothing is run, no data needed.
 
 python benchmarks/study.py                          # every cell, a table per data set and fine-tuning
+python benchmarks/study.py --write docs/evidence.md # the same into the page
 python benchmarks/study.py --picture docs/evidence/rates.png
 """
 
@@ -21,6 +22,8 @@ CANDIDATES = Path(__file__).parent / "candidates"
 BATCH = 128
 SHARED = {"decoder_dim": 64, "decoder_num_heads": 4}
 SHARED_SETTINGS = {"learning_rate", "beta_2"}
+# What the page's tables compare with.
+FIRST = "eesmm, rate 0.008"
 _INITIAL = {"glorot_uniform": "", None: "0.02 kernels"}
 
 
@@ -90,32 +93,60 @@ def check(folder):
         assert json.loads(path.read_text())["settings"]["data"]["train_images"] > 0
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cells", type=Path, default=CELLS, help="Folder of cells.")
-    parser.add_argument("--first", help="Method that differences are taken to, as in the table.")
-    parser.add_argument("--picture", type=Path, help="Write accuracy against compute there.")
-    args = parser.parse_args()
+def studies(folder, first=None):
+    """`(title, rows)` of each data set and side, fine-tuned or not; the one with most cells first.
+
+    Args:
+        folder: of cells. first: see `rows`.
+    """
     os.environ.setdefault(PLUGINS_VARIABLE, str(CANDIDATES))
-    check(args.cells)
     sets = {}
-    for cell in evidence.read_cells(args.cells):
+    for cell in evidence.read_cells(folder):
         settings = cell["settings"]
         side = settings["encoder"]["image_shape"][0]
         key = (settings["data"]["class_names_sha256"], side, *settings["labels"])
         sets.setdefault(key, []).append(cell)
     for (_, side, *labels), cells in sorted(sets.items(), key=lambda item: -len(item[1])):
         data = cells[0]["settings"]["data"]
-        found = rows(cells, args.first)
         tuned = f", fine-tuned on {', '.join(labels)}" if labels else ""
-        print(
-            f"{data['classes']} classes, {side} pixels, {data['test_images']} test images{tuned}\n"
+        title = (
+            f"{data['classes']} classes, {side} pixels, {data['test_images']} test images{tuned}"
         )
-        print(table.markdown(found))
-        if args.picture and len(cells) == max(map(len, sets.values())):
-            from eesmm_keras.comparison.picture import draw
+        yield title, rows(cells, first)
 
-            draw(found, args.picture)
+
+def with_tables(page, found):
+    """The text of a page with its tables made anew: each stands between `<!-- study: TITLE -->` and
+    `<!-- end -->`."""
+    for title, lines in found:
+        start, end = f"<!-- study: {title} -->\n", "\n<!-- end -->"
+        if start in page:
+            before, _, rest = page.partition(start)
+            after = rest[rest.index(end) :]
+            page = f"{before}{start}\n{table.markdown(lines).strip()}\n{after}"
+    return page
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cells", type=Path, default=CELLS, help="Folder of cells.")
+    parser.add_argument(
+        "--first", default=FIRST, help="Method that differences are taken to, as in the table."
+    )
+    parser.add_argument("--picture", type=Path, help="Write accuracy against compute there.")
+    parser.add_argument("--write", type=Path, help="Page whose tables are made anew.")
+    args = parser.parse_args()
+    check(args.cells)
+    found = list(studies(args.cells, args.first))
+    for title, lines in found:
+        print(f"{title}\n\n{table.markdown(lines)}")
+    if args.write:
+        page = args.write.read_text(encoding="utf-8")
+        args.write.write_text(with_tables(page, found), encoding="utf-8")
+    if args.picture:
+        from eesmm_keras.comparison.picture import draw
+
+        draw(found[0][1], args.picture)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ _BACKEND_FREE = (
     "docs",
     "docs_run",
     "evaluation_classifier",
+    "evidence_page",
     "exports_cards",
     "fast_reading",
     "hosts",
