@@ -6,6 +6,7 @@ from keras import ops
 from eesmm_keras.checks import check_number
 from eesmm_keras.decoders.transformer import TransformerDecoder
 from eesmm_keras.layers.masking.bank import MaskBank
+from eesmm_keras.methods.greenmim import GreenMIM
 from eesmm_keras.methods.hidden_pixels import HiddenPixels
 from eesmm_keras.ops import losses
 from eesmm_keras.ops.patches import take_units
@@ -67,14 +68,7 @@ class TeacherMIM(HiddenPixels):
             view["tokens"] = tokens
         return outputs
 
-    def view(self, images, mask, training):
-        units = self.backbone.units_of(images)
-        visible = take_units(units, mask.visible)
-        latent = self.backbone.encode_visible(visible, plan=mask.plan, training=training)
-        prediction = self.decoder(
-            latent, visible=mask.visible, scored=mask.scored, training=training
-        )
-        return {"prediction": prediction, "units": units, "mask": mask}
+    view = GreenMIM.view
 
     def view_loss(self, view):
         width, places = self.backbone.num_features, view["mask"].scored
