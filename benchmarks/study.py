@@ -51,11 +51,11 @@ def _changed(settings):
     return {
         key: value
         for key, value in settings.items()
-        if key not in SHARED_SETTINGS and as_list(fields[key].default) != value
+        if key not in SHARED_SETTINGS and _as_list(fields[key].default) != value
     }
 
 
-def as_list(value):
+def _as_list(value):
     """As JSON keeps it."""
     return list(value) if isinstance(value, tuple) else value
 

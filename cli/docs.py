@@ -6,7 +6,8 @@ import eesmm_keras
 from eesmm_keras.errors import UserError
 from eesmm_keras.names import unknown_name
 
-# In a package that was built, and in a checkout.
+# In a package that was built; in a checkout, where there is no such folder. Beside a built package
+# another one's docs may lie.
 _PLACES = ("pages", "../docs")
 # It is made from docstrings when the site is built.
 _EMPTY = ("api",)
@@ -15,8 +16,8 @@ _EMPTY = ("api",)
 def _pages():
     """Path of each page by its name, in the order of the alphabet."""
     home = Path(eesmm_keras.__file__).parent
-    paths = [path for place in _PLACES for path in sorted((home / place).glob("*.md"))]
-    return {path.stem: path for path in paths if path.stem not in _EMPTY}
+    folder = next(home / place for place in _PLACES if (home / place).is_dir())
+    return {path.stem: path for path in sorted(folder.glob("*.md")) if path.stem not in _EMPTY}
 
 
 def _title(path):

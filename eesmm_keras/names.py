@@ -43,6 +43,13 @@ def unknown_name(kind, name, known):
     return f"Unknown {kind} {shortened(name)}.{hint} Known: {listed}."
 
 
+def check_arguments(name, arguments, known):
+    """Raise a UserError that names the first of `arguments` that `name` does not have."""
+    for key in arguments:
+        if key not in known:
+            raise UserError(unknown_name(f"argument of {name}", key, known))
+
+
 def split_arguments(text):
     """`eesmm:num_mixed=3` -> `("eesmm", {"num_mixed": 3})`, the values in YAML.
 

@@ -8,7 +8,7 @@ import inspect
 
 from eesmm_keras.backbones.presets import PRESETS
 from eesmm_keras.errors import UserError
-from eesmm_keras.names import split_arguments, unknown_name
+from eesmm_keras.names import check_arguments, split_arguments, unknown_name
 from eesmm_keras.registry import Family
 
 FAMILY = Family(
@@ -52,7 +52,7 @@ def preset_arguments(text):
         raise UserError(unknown_name("backbone", name, presets))
     cls, arguments = presets[name]
     known = {key: p.default for key, p in inspect.signature(cls).parameters.items()}
-    _check_arguments(name, changes, set(known) - {"kwargs"})
+    check_arguments(name, changes, set(known) - {"kwargs"})
     return cls, {"image_shape": known["image_shape"], **arguments, **changes}
 
 
@@ -64,15 +64,9 @@ def check_name(text):
     if name in encoder:
         outline = FAMILY.outline(encoder[name])
         if outline is not None:
-            _check_arguments(name, changes, set(outline.arguments) - {"self"})
+            check_arguments(name, changes, set(outline.arguments) - {"self"})
     elif PRESETS.keys() >= set(FAMILY.names()):
         raise UserError(unknown_name("backbone", name, encoder))
-
-
-def _check_arguments(name, changes, known):
-    for key in changes:
-        if key not in known:
-            raise UserError(unknown_name(f"argument of {name}", key, known))
 
 
 def from_preset(name, **kwargs):

@@ -4,8 +4,7 @@ The module `NAME.py` (here, or in a folder or package of plug-ins, see `registry
 subclass of `MaskedImageModel`; there is no list to edit.
 """
 
-from eesmm_keras.errors import UserError
-from eesmm_keras.names import split_arguments, unknown_name
+from eesmm_keras.names import check_arguments, split_arguments
 from eesmm_keras.registry import Family
 
 FAMILY = Family(
@@ -24,8 +23,8 @@ def names():
     return FAMILY.names()
 
 
-def settings_of(name):
-    """Names of a method's own settings, a set, without importing it; None of a plug-in: not known.
+def argument_names(name):
+    """Names of a method's own arguments, a set, without importing it; None of a plug-in: not known.
 
     Raises:
         UserError: an unknown name.
@@ -35,14 +34,13 @@ def settings_of(name):
     return outline and set(outline.arguments) - NO_SETTINGS
 
 
-def check_text(text):
-    """Raise a UserError unless `eesmm:num_mixed=3` is a method with settings that it has; see
-    `settings_of`."""
+def check_name(text):
+    """Raise a UserError unless `eesmm:num_mixed=3` is a method with arguments that it has, as far as
+    that is known; see `argument_names`."""
     name, arguments = split_arguments(text)
-    known = settings_of(name)
-    for key in arguments:
-        if known is not None and key not in known:
-            raise UserError(unknown_name(f"argument of {name}", key, known))
+    known = argument_names(name)
+    if known is not None:
+        check_arguments(name, arguments, known)
 
 
 def get(name):

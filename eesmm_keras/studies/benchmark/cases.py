@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eesmm_keras.child_process import Child
 from eesmm_keras.errors import UserError
-from eesmm_keras.methods import check_text
+from eesmm_keras.methods import check_name
 from eesmm_keras.names import split_arguments, unknown_name
 
 METHODS = ("eesmm", "eesmm:num_mixed=3", "eesmm:num_mixed=4", "greenmim", "simmim")
@@ -65,7 +65,7 @@ def make_cases(methods, backends, jit, peer):
             method does not have (of plug-ins, arguments are not known); no such file.
     """
     for name in methods:
-        check_text(name)
+        check_name(name)
     wanted = {"off": (False,), "on": (True,), "both": (False, True)}[jit]
     cases = []
     for backend in backends:

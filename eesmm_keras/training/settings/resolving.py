@@ -86,7 +86,7 @@ def _not_imported(method):
     from eesmm_keras import methods
 
     _check_text(method)
-    return methods.settings_of(method)
+    return methods.argument_names(method)
 
 
 def _check_text(method):
