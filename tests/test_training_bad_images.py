@@ -62,7 +62,7 @@ def test_settings_say_what_is_read(data):
     assert [len(opened().bad), len(opened(max_image_pixels=81))] == [1, 16]
     with pytest.raises(DataError, match=r"None of the 17.*9 x 9 pixels, more than the 80"):
         opened(max_image_pixels=80)
-    with pytest.raises(DataError, match=r"1 images.*more than the 0"):
+    with pytest.raises(DataError, match=r"1 image of .*more than the 0"):
         opened(max_bad_images=0)
     assert "1 link(s)" in opened().note
     assert opened(follow_links=True).note == ""
