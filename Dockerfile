@@ -13,6 +13,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY eesmm_keras eesmm_keras
 COPY cli cli
 COPY exports exports
+COPY docs docs
 # What is installed is this folder, which has no version to pin (DL3013). The second call installs the CUDA libraries that belong to the TensorFlow of the first.
 # hadolint ignore=DL3013
 RUN python -m pip install --no-cache-dir ".${EXTRAS}" \

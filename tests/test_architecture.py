@@ -1,6 +1,7 @@
 """The house's rules, without exceptions: imports, sizes, names, arguments."""
 
 import ast
+import re
 import subprocess
 import tomllib
 from functools import cache
@@ -236,6 +237,20 @@ def test_an_installed_package_has_every_folder():
     # They hold no Python: the pages of `eesmm docs`, and tables.
     others = ("eesmm_keras.pages", "eesmm_keras.reproductions.published")
     assert sorted(listed) == sorted([*there, *others])
+
+
+def test_a_container_is_built_from_all_that_the_package_is_made_of():
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = {
+        "pyproject.toml", "eesmm_keras", described["project"]["readme"],
+        *described["project"]["license-files"],
+        *described["tool"]["setuptools"]["package-dir"].values(),
+    }  # fmt: skip
+    copies = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert needed == set(" ".join(copies).split())
+    # `!docs/*.md` lets some of a folder through.
+    allowed = re.findall(r"^!([^/\n]+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert needed == set(allowed)
 
 
 def test_tests_that_are_left_out_are_there():
