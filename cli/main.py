@@ -1,6 +1,7 @@
 """Entry point of the `eesmm` command."""
 
 import importlib
+import importlib.util
 import os
 import sys
 
@@ -8,11 +9,14 @@ import click
 
 from eesmm_keras._version import __version__
 from eesmm_keras.cli._boundary import exit_status_of
+from eesmm_keras.errors import UserError
+from eesmm_keras.names import unknown_name
 
 COMMANDS = (
     "prepare", "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "report", "export",
     "push", "reconstruct", "doctor", "benchmark", "compare", "reproduce", "list", "docs", "demo",
 )  # fmt: skip
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class LazyGroup(click.Group):
@@ -51,6 +55,18 @@ def group(ctx, debug):
     The backend is chosen by KERAS_BACKEND: tensorflow (default), jax or torch.
     """
     ctx.ensure_object(dict)["debug"] = debug
+    check_backend(os.environ.get("KERAS_BACKEND", BACKENDS[0]))
+
+
+def check_backend(name):
+    """Raise a UserError where KERAS_BACKEND names no backend, or one that is not installed."""
+    if name not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND={name}: {unknown_name('backend of Keras', name, BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"KERAS_BACKEND={name}, and {name} is not installed: pip install 'eesmm-keras[{name}]', or "
+            "leave KERAS_BACKEND away for tensorflow."
+        )
 
 
 def main(arguments=None):

@@ -157,13 +157,16 @@ def guarded(loss):
 
 
 class FiniteMean(keras.metrics.Mean):
-    """Mean of the values that are finite, scalars."""
+    """Mean of the values that are finite, scalars; nan where none was."""
 
     def update_state(self, values, sample_weight=None):
         weight = 1 if sample_weight is None else sample_weight
         weight = float(weight) if isinstance(weight, int) else ops.cast(weight, self.dtype)
         finite = ops.isfinite(values)
         super().update_state(where(finite, values, 0.0), where(finite, weight, 0.0))
+
+    def result(self):
+        return where(self.count > 0, super().result(), float("nan"))
 
 
 class GuardedLoss(FiniteMean):

@@ -34,7 +34,7 @@ def counted(number, noun):
 def unknown_name(kind, name, known):
     """`Unknown backbone 'swin_tinny'. Did you mean 'swin_tiny'? Known: ...`."""
     known, text = sorted(known), str(name)[:100]
-    close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.6)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(known)
     if len(listed) > _LONGEST_LIST:

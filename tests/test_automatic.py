@@ -102,6 +102,10 @@ def test_what_the_user_says_stands(photos, tmp_path):
     assert settings.method_args["mask_ratio"] == 0.6
     assert settings.learning_rate == 8e-3
     assert settings.automatic
+    # A tenth of the epochs, whoever said them.
+    assert settings.warmup_epochs == 1.0
+    assert resolved(photos, tmp_path / "b", epochs=40)[0].warmup_epochs == 4.0
+    assert resolved(photos, tmp_path / "c", "warmup_epochs=7", epochs=40)[0].warmup_epochs == 7.0
     (line,) = said
     assert "eesmm on swin_mini_32, 32 pixels" in line
     assert "3 epochs" in line

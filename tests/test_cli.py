@@ -213,7 +213,7 @@ def test_evaluating_a_run_without_a_head(way):
         (["--set", "mask_ratoi=0.5"], "Did you mean 'mask_ratio'"),
         (["--set", "learning_rate=many"], "learning_rate must be a number"),
         (["--set", "mask_ratio"], "key=value"),
-        (["--set", "mask_ratio=1.5"], "At least one must be hidden"),
+        (["--set", "mask_ratio=1.5"], "must be a number from 0 to 1, got 1.5"),
         (["--set", "mixing=sum"], "Known: mean, views"),
         (["--epochs", "0"], "a whole number from 1"),
         (["--precision", "float8"], "Unknown precision"),

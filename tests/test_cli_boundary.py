@@ -1,6 +1,7 @@
 """No exception of any kind shows a traceback: what each one says, and with which status it ends."""
 
 import errno
+import importlib.util
 import re
 import subprocess
 import sys
@@ -93,6 +94,23 @@ def test_what_was_not_foreseen_goes_to_a_file(outcome, tmp_path, error, message)
     assert "Traceback" in details
     assert "def run(error" not in details
     assert type(error).__name__ in details
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "tensorflw",
+            "KERAS_BACKEND=tensorflw: Unknown backend of Keras 'tensorflw'. Did you mean",
+        ),
+        ("jax", "KERAS_BACKEND=jax, and jax is not installed: pip install 'eesmm-keras[jax]'"),
+    ],
+)
+def test_a_backend_that_is_not_there(monkeypatch, name, message):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "jax" else found(n))
+    with pytest.raises(UserError, match=re.escape(message)):
+        cli.check_backend(name)
 
 
 @pytest.mark.parametrize("variable", [False, True])

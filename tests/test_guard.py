@@ -66,6 +66,9 @@ def test_the_mean_of_an_epoch_leaves_bad_steps_out():
     alone = model.fit(good, labels[:4], batch_size=4, verbose=0, shuffle=False).history["loss"]
     mixed = model.fit(both, labels, batch_size=4, verbose=0, shuffle=False).history["loss"]
     np.testing.assert_allclose(mixed, alone, rtol=1e-5)
+    # No step was good: that is no loss of 0.
+    nothing = model.fit(black, labels[4:], batch_size=4, verbose=0).history["loss"]
+    assert np.isnan(nothing).all()
 
 
 def test_accumulation_takes_the_good_steps_only():

@@ -6,6 +6,7 @@ import pytest
 
 from conftest import random_images, tiny_backbone, tiny_eesmm, to_numpy
 from eesmm_keras import ImageClassifier, LayerDecayAdamW, ViTBackbone, load_model
+from eesmm_keras.errors import UserError
 from eesmm_keras.training.optimizer import layer_decay_scales
 
 
@@ -67,6 +68,17 @@ def test_dropout_acts_in_training_only():
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ImageClassifier(tiny_backbone(), **kwargs)
+
+
+def test_wrong_inputs():
+    with pytest.raises(ValueError, match=r"takes an encoder.*got 'swin_mini_32'"):
+        ImageClassifier("swin_mini_32", 3)
+    model, images = ImageClassifier(tiny_backbone(), 3), random_images(4)
+    model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(UserError, match="learns from labels"):
+        model.fit(images, verbose=0)
+    with pytest.raises(UserError, match="from 0 to 2, got 0 to 3"):
+        model.fit(images, np.arange(4), verbose=0)
 
 
 def test_a_head_on_the_class_token(tmp_path):

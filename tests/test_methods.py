@@ -247,7 +247,8 @@ def test_a_pair_of_mixmim_is_one_sample():
     [
         ("simmim", {"loss": "huber"}, "Unknown loss 'huber'. Known: l1, mse"),
         ("simmim", {"block_size": "x"}, "block_size must be a whole number"),
-        ("simmim", {"mask_ratio": 1.5}, "At least one must be hidden and one visible"),
+        ("simmim", {"mask_ratio": 1.5}, "must be a number from 0 to 1, got 1.5"),
+        ("simmim", {"mask_ratio": 1}, "At least one must be hidden and one visible"),
         ("mixmim", {"partner": "me"}, "Known: next, pair, reversed"),
         ("mixmim", {"decoder_num_heads": 0}, "decoder_num_heads must be"),
         ("dmjd", {"hog_cell": 0}, "hog_cell must be"),
@@ -271,6 +272,18 @@ def test_odd_arrays_are_told_before_training():
         model.fit(random_images(4, 16), verbose=0)
     with pytest.warns(UserWarning, match="0..255 is expected"):
         model.fit(random_images(4).astype("float32") / 255, batch_size=4, verbose=0)
+    with pytest.warns(UserWarning, match="reach 65535.*by 257"):
+        model.fit(np.full((4, 32, 32, 3), 65535, "uint16"), batch_size=4, verbose=0)
+    holes = random_images(4).astype("float32")
+    holes[[1, 3], 5] = np.nan
+    with pytest.raises(UserError, match=r"2 images of 4 hold.*not finite.*images\[1\]"):
+        model.fit(holes, verbose=0)
+    with pytest.raises(UserError, match=r"list of 4: np\.stack"):
+        model.fit(list(random_images(4)), verbose=0)
+    with pytest.raises(UserError, match=r"got the path 'photos'.*eesmm pretrain"):
+        model.fit("photos", verbose=0)
+    with pytest.raises(ValueError, match="SimMIM takes an encoder"):
+        methods.get("simmim")(None)
 
 
 def test_a_torch_loader_of_images_alone():

@@ -1,5 +1,9 @@
 """A method and an encoder, each one file in a folder of plug-ins, go through the real commands."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -37,6 +41,15 @@ def test_a_method_of_one_file_pretrains_and_reconstructs(tmp_path, monkeypatch):
     )  # fmt: skip
     assert (tmp_path / "grey.png").is_file()
     eesmm("evaluate", "--weights", run, "--data", "digits", "--mode", "knn")
+    without = {key: value for key, value in os.environ.items() if key != "EESMM_PLUGINS"}
+    command = ["embed", "--weights", run, "--images", tmp_path / "images"]
+    told = subprocess.run(
+        [sys.executable, "-m", "eesmm_keras.cli.main", *command, "--out", tmp_path / "grey.npy"],
+        env=without, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode == 2
+    assert "needs the class Grey" in told.stderr
+    assert "EESMM_PLUGINS" in told.stderr
 
 
 def test_an_encoder_of_one_file_goes_all_the_way(tmp_path, monkeypatch):

@@ -59,7 +59,9 @@ def read_embeddings(path):
     except UserError:
         raise
     except Exception as error:  # parsers of damaged files raise nearly anything
-        raise UserError(f"{path} cannot be read as embeddings: {shortened(error)}.") from error
+        raise UserError(
+            f"{path} cannot be read as embeddings: {shortened(error)}. Give a file of eesmm embed."
+        ) from error
     if matrix.ndim != 2:
         raise UserError(
             f"{path} holds an array of shape {matrix.shape}. Expected one vector an image: eesmm embed "

@@ -50,8 +50,8 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
     model = open_model(weights, say)
     if model.class_names is None:
         raise UserError(
-            f"{weights} is no classifier but a {model.kind}. Fine-tune it first (eesmm finetune), or "
-            "ask for its features with eesmm embed."
+            f"{weights} is no classifier: it holds {model.kind}. Fine-tune it first (eesmm finetune), "
+            "or ask for its features with eesmm embed."
         )
     kind = _kind(model, work, question.sliding, top, min_score)
     work.header, work.several = kind.header, kind.several

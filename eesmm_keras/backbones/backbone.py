@@ -4,6 +4,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from eesmm_keras.backbones.presets import PRESETS
 from eesmm_keras.checks import (
     MAX_CHANNELS,
     MAX_SIDE,
@@ -19,8 +20,17 @@ from eesmm_keras.converters.recognition import open_weights
 from eesmm_keras.converters.source import is_foreign
 from eesmm_keras.layers.fixed_positions import FixedPositions
 from eesmm_keras.layers.learned_positions import LearnedPositions
-from eesmm_keras.names import unknown_name
+from eesmm_keras.names import shortened, unknown_name
 from eesmm_keras.ops.patches import images_to_units
+
+
+def check_encoder(backbone, owner):
+    """Raise a ValueError where what a model is built around is no `Backbone`."""
+    if not isinstance(backbone, Backbone):
+        raise ValueError(
+            f"{owner} takes an encoder, such as SwinBackbone.from_preset('swin_mini_32'); got "
+            f"{shortened(backbone)}."
+        )
 
 
 class Backbone(keras.Model):
@@ -100,6 +110,11 @@ class Backbone(keras.Model):
         if preset not in cls.presets and is_foreign(preset):
             return build_encoder(open_weights(preset), cls=cls, **kwargs)[0]
         if preset not in cls.presets:
+            if any(preset in presets for presets in PRESETS.values()):
+                raise ValueError(
+                    f"{preset!r} is a preset of another class than {cls.__name__}: "
+                    f"eesmm_keras.backbones.from_preset({preset!r}) makes it."
+                )
             raise ValueError(unknown_name("backbone", preset, cls.presets))
         return cls(**{**cls.presets[preset], **kwargs})
 

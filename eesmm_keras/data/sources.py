@@ -119,5 +119,12 @@ def find_source(spec):
             raise DataError(f"'{spec}' is ambiguous: {names} both take it.")
         if found:
             return found[0]
+    if ":" not in str(spec):
+        raise DataError(
+            f"There is no folder '{spec}'. eesmm docs data lists what can be named instead of one."
+        )
     spellings = "; ".join(source.spelling for source in known)
-    raise DataError(f"There is no folder '{spec}', and it is no other data. Known: {spellings}.")
+    raise DataError(
+        f"There is no folder '{spec}', and it is no other data. Known: {spellings}. Sources of "
+        "plug-ins are known where EESMM_PLUGINS is set."
+    )

@@ -5,11 +5,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from eesmm_keras.backbones.backbone import check_encoder
 from eesmm_keras.checks import check_whole
 from eesmm_keras.device_waits import SeedGenerator
 from eesmm_keras.errors import UserError
 from eesmm_keras.guarded_model import FiniteMean, GuardedModel, guarded
 from eesmm_keras.methods._inputs import images_only, training_images
+from eesmm_keras.names import counted
 from eesmm_keras.ops import masking
 from eesmm_keras.ops.patches import units_to_images
 from eesmm_keras.parallel import replica
@@ -61,6 +63,7 @@ class MaskedImageModel(GuardedModel):
 
     def __init__(self, backbone, loss_names=(), seed=None, **kwargs):
         super().__init__(**kwargs)
+        check_encoder(backbone, type(self).__name__)
         # Not of the class: on PyTorch a class's attribute would hide the module of the same name.
         self.masking = self.decoder = None
         self.backbone = backbone
@@ -172,8 +175,8 @@ class MaskedImageModel(GuardedModel):
             smallest = min(images, batch_size, last or batch_size)
             raise UserError(
                 f"{type(self).__name__} takes at least {need} images, but a batch would hold "
-                f"{smallest} ({images} images in batches of {batch_size}). Choose another batch "
-                "size or number of images."
+                f"{smallest} ({counted(images, 'image')} in batches of {batch_size}). Choose "
+                "another batch size or number of images."
             )
 
     def train_step(self, *args):

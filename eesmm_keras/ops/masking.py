@@ -15,7 +15,7 @@ def num_hidden(num_units, mask_ratio, rounding="up"):
     Raises:
         ValueError: if nothing would be hidden or nothing would stay visible.
     """
-    check_number("mask_ratio", mask_ratio)
+    check_number("mask_ratio", mask_ratio, 0, 1)
     # 1e-9: 0.6 * 5 may be a hair off 3.
     wanted = num_units * mask_ratio
     shift = {"up": 1 - 1e-9, "down": 1e-9}[rounding]

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from eesmm_keras.checks import check_choice
+from eesmm_keras.errors import UserError
 from eesmm_keras.layers.dropout import Dropout
 from eesmm_keras.tasks.task import Task
 
@@ -84,6 +85,22 @@ class ImageClassifier(Task):
         plan = self.backbone.planner([everything]).plan(everything)
         tokens = self.backbone.encode_visible(units, plan, training=training)
         return ops.cast(tokens[:, 0], "float32")
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """`keras.Model.fit`; labels of NumPy are looked at first.
+
+        Raises:
+            UserError: images without labels, or class numbers that this model does not have.
+        """
+        if hasattr(x, "shape") and y is None:
+            raise UserError("A classifier learns from labels: fit(images, labels).")
+        if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "iu" and y.size:
+            low, high = y.min(), y.max()
+            if low < 0 or high >= self.num_classes:
+                raise UserError(
+                    f"fit takes class numbers from 0 to {self.num_classes - 1}, got {low} to {high}."
+                )
+        return super().fit(x, y, *args, **kwargs)
 
     @classmethod
     def for_source(cls, backbone, source):

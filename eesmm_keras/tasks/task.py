@@ -5,6 +5,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
+from eesmm_keras.backbones.backbone import check_encoder
 from eesmm_keras.errors import UserError
 from eesmm_keras.evaluation.findings import Findings
 from eesmm_keras.guarded_model import GuardedModel
@@ -41,6 +42,7 @@ class Task(GuardedModel):
 
     def __init__(self, backbone, class_names=None, **kwargs):
         super().__init__(**kwargs)
+        check_encoder(backbone, type(self).__name__)
         self.backbone = backbone
         self.class_names = None if class_names is None else tuple(class_names)
 

@@ -60,6 +60,9 @@ def resolve_automatically(recipe, assignments, options, say=print):
     method = settings.method if named or settings.method_args else None
     chosen, why = choose(source, settings, has_accelerator(settings), method)
     settings = resolve("pretrain", None, assignments, options, base=chosen)
+    if settings.epochs != chosen["epochs"]:  # the user's own
+        chosen["warmup_epochs"] = warmup_of(settings.epochs)
+        settings = resolve("pretrain", None, assignments, options, base=chosen)
     say(
         f"Chosen for {why}: {settings.method} on {settings.backbone}, "
         f"{in_words(settings.image_size)} pixels, learning rate {settings.learning_rate:g} for 512 "
@@ -67,6 +70,11 @@ def resolve_automatically(recipe, assignments, options, say=print):
         "--recipe all of it."
     )
     return settings
+
+
+def warmup_of(epochs):
+    """A tenth of the epochs; of fewer than ten, one."""
+    return float(max(1, epochs // 10))
 
 
 def choose(source, settings, accelerated, method=None):
@@ -98,7 +106,7 @@ def choose(source, settings, accelerated, method=None):
     images = budget * 1e9 / MACS.get((method, encoder), MACS[_DEFAULT, encoder])
     epochs = int(min(max(round(images / max(count, 1)), _FEWEST_EPOCHS), _MOST_EPOCHS))
     values.update(backbone=encoder, image_size=size, beta_2=0.95, epochs=epochs)
-    values.update(warmup_epochs=float(max(1, epochs // 10)), automatic=True)
+    values.update(warmup_epochs=warmup_of(epochs), automatic=True)
     machine = "an accelerator" if accelerated else "a processor without an accelerator"
     return (
         values,

@@ -59,7 +59,7 @@ def evaluate(data, weights, mode=OWN_SCORE, split="test", batch_size=64, say=Non
         return Findings({make_probe(mode).title: probe(backbone, train, test, mode, sliding)}), test
     if not isinstance(model, Task):
         raise UserError(
-            f"{weights} is no classifier or other fine-tuned model but a {type(model).__name__}. "
+            f"{weights} is no classifier or other fine-tuned model: it holds {type(model).__name__}. "
             "Fine-tune it first (eesmm finetune), or evaluate its features with --mode "
             f"{' or '.join(PROBES.names())}."
         )

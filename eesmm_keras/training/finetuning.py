@@ -11,7 +11,7 @@ from eesmm_keras.data.pipeline import (
 )
 from eesmm_keras.data.sources import limit_source
 from eesmm_keras.errors import UserError
-from eesmm_keras.image_size import plain_size
+from eesmm_keras.image_size import in_words, plain_size
 from eesmm_keras.names import counted
 from eesmm_keras.partial_training import add_lora, freeze_stages, parameters, plain_copy
 from eesmm_keras.tasks import TASKS
@@ -153,7 +153,8 @@ class Finetune(Job):
             *filter(None, lines),
             *self.inputs.in_words(),
             f"Fine-tuning on {plan.images} images of {len(self.train.class_names)} classes, validation "
-            f"on {len(self.valid)}: weights {settings.weights}, {counted(plan.epochs, 'epoch')} of "
+            f"on {len(self.valid)}: {type(self.model.backbone).__name__}, {in_words(self.image_size)} "
+            f"pixels, weights {settings.weights}, {counted(plan.epochs, 'epoch')} of "
             f"{counted(plan.steps, 'step')}, {counted(plan.batch_size, 'image')} per step, "
             f"{keras.backend.backend()}, {settings.precision}",
             self._what_learns(),

@@ -124,7 +124,11 @@ def read_config(path):
         UserError: the file is damaged; the message tells what to do.
     """
     advice = "Restore it from a copy, or choose another --out; the rest of the run is untouched."
-    content = parse_yaml(read_text(path, advice), str(path))
+    text = read_text(path, advice)
+    try:
+        content = parse_yaml(text, str(path))
+    except UserError as error:
+        raise UserError(f"{error}. {advice}") from error
     if not isinstance(content, dict):
         raise UserError(
             f"{path} is damaged: it must hold task, backend and settings, and holds "

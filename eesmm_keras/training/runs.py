@@ -259,6 +259,9 @@ def _number(text):
         return None
 
 
+_WANTED = "Give a run's folder, a .keras file or public weights (eesmm docs weights)."
+
+
 def find_model_file(where):
     """Path of the `.keras` file of a finished run's folder, or the file itself.
 
@@ -268,10 +271,10 @@ def find_model_file(where):
     path = Path(where)
     if path.is_file():
         if path.suffix != ".keras":
-            raise UserError(f"{where} is no .keras file. Give a run's folder or a .keras file.")
+            raise UserError(f"{where} is no .keras file. {_WANTED}")
         return path
     if not path.exists():
-        raise UserError(f"{where} does not exist. Give a run's folder or a .keras file.")
+        raise UserError(f"{where} does not exist. {_WANTED}")
     run = Run(path)
     if run.model_path.is_file():
         return run.model_path

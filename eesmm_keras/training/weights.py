@@ -1,6 +1,7 @@
 """Models and encoders out of files, and weights from one into another."""
 
 import contextlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def load_checked(where, say=None):
     try:
         return load_model(path, compile=False)
     except Exception as error:
+        lacking = re.search(r"Could not locate class '(\w+)'", str(error))
+        if lacking:
+            raise UserError(
+                f"{path} needs the class {lacking[1]}, which this package does not have. Set "
+                "EESMM_PLUGINS to the folder of the plug-in that made it (eesmm docs extending)."
+            ) from error
         raise UserError(
             f"{path} cannot be read as a Keras model: {shortened(error)}. Give an intact .keras file "
             "that this package wrote."

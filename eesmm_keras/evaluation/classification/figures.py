@@ -1,5 +1,7 @@
 """Pictures of a classifier's confusions and calibration."""
 
+import warnings
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -29,7 +31,10 @@ def confusion(file, counts, class_names):
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, count, ha="center", va="center", fontsize=8, color=colour)
-    figure.savefig(file, format="png", dpi=110)
+    with warnings.catch_warnings():
+        # Names in a script that matplotlib's font lacks are boxes here; the other files have them.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
+        figure.savefig(file, format="png", dpi=110)
 
 
 def calibration(file, images, confidence, right):

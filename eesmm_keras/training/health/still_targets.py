@@ -18,6 +18,7 @@ def at_start(model, images):
         )
     if len(images) > 1 and (images == images[:1]).all():
         return (
-            f"{len(images)} images that were looked at are all the same: there is nothing to learn."
+            f"{len(images)} images that were looked at are all the same. If the others are too, there "
+            "is nothing to learn."
         )
     return None
