@@ -186,7 +186,12 @@ class FinetuneSettings(Schedule):
         "Pre-trained encoder, see eesmm docs weights; none: random weights.",
         option="RUN|FILE|hf://...|none",
     )
-    backbone: Text | None = setting(None, "See eesmm list backbones.", option="NAME[:KEY=VALUE]")
+    backbone: Text | None = setting(
+        None,
+        "See eesmm list backbones. Default: the encoder of --weights; of none swin_tiny, for digits "
+        "swin_mini_32.",
+        option="NAME[:KEY=VALUE]",
+    )
     task_name: member_of("eesmm_keras.tasks:TASKS") | None = setting(
         None, "What it learns from the labels, a member of the tasks. Default: image_classifier."
     )
