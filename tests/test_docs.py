@@ -192,6 +192,13 @@ def test_every_public_name_is_in_the_reference():
     text = (ROOT / "docs" / "api.md").read_text()
     shown = set(re.findall(r"^::: [\w.]+\.(\w+)$", text, re.MULTILINE))
     assert shown == set(eesmm_keras.__all__) - {"__version__"}
+    # With an example behind it, which test_docs_run runs.
+    for name, after in re.findall(
+        r"^::: [\w.]+\.(\w+)$(.*?)(?=^:::|\Z)", text, re.MULTILINE | re.DOTALL
+    ):
+        example = re.search(r"```python\n(.+?)```", after, re.DOTALL)
+        assert example, name
+        assert re.search(rf"\b{name}\b", example[1]), name
 
 
 @pytest.mark.parametrize(

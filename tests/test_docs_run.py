@@ -18,9 +18,10 @@ def made(tmp_path_factory):
     return folder
 
 
-# In minutes: all pages with `make test-docs`, and these two in any case.
+# In minutes: all pages with `make test-docs`, and these in any case.
 EVERY = os.environ.get("EESMM_ALL_DOCS")
-CHOSEN = [page for page in docs_runner.PAGES if EVERY or page in ("README.md", "quickstart.ipynb")]
+ALWAYS = "README.md", "quickstart.ipynb", "api.md"
+CHOSEN = [page for page in docs_runner.PAGES if EVERY or page in ALWAYS]
 
 
 @pytest.mark.slow  # parsed, compiled and checked for names in test_docs

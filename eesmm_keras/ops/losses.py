@@ -47,7 +47,8 @@ def cell_statistics(features, bins=9, epsilon=1e-5):
     The `bins` orientations of a cell and channel stand side by side. As in the public DMJD code, whose
     instance whitening is a layer normalisation over them.
     """
-    cells = ops.reshape(features, (*features.shape[:-1], -1, bins))
+    # The number of images may be unknown.
+    cells = ops.reshape(features, (*ops.shape(features)[:-1], -1, bins))
     mean = ops.mean(cells, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(cells - mean), axis=-1, keepdims=True)
     shape = ops.shape(features)
