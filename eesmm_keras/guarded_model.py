@@ -166,7 +166,7 @@ class FiniteMean(keras.metrics.Mean):
         super().update_state(where(finite, values, 0.0), where(finite, weight, 0.0))
 
     def result(self):
-        return where(self.count > 0, super().result(), float("nan"))
+        return ops.divide(self.total, self.count)
 
 
 class GuardedLoss(FiniteMean):
