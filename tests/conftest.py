@@ -1,4 +1,5 @@
 import gc
+import importlib.util
 import os
 import runpy
 import tempfile
@@ -190,6 +191,14 @@ def tiny_eesmm(backbone=None, **kwargs):
 
 def random_images(count, size=32, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), "uint8")
+
+
+def hide_package(name, monkeypatch):
+    """As if a package were not installed."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda asked: None if asked == name else found(asked)
+    )
 
 
 def to_numpy(x):

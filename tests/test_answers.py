@@ -281,7 +281,7 @@ def test_features_of_a_model_are_those_of_its_encoder(images, classifier, tmp_pa
     text = eesmm("neighbours", tmp_path / "e.npy", "--query", images / "z3.png", "--top", "1")
     assert text.splitlines()[1].split() == ["z3.png", "1", "z3.png", "1.00000"]
     from_preset(TINY_SWIN).save(tmp_path / "encoder.keras")
-    with pytest.raises(UserError, match="no classifier but a SwinBackbone"):
+    with pytest.raises(UserError, match="is no classifier: it holds SwinBackbone"):
         predict(tmp_path / "encoder.keras", images, tmp_path / "p.csv")
 
 

@@ -1,7 +1,6 @@
 """No exception of any kind shows a traceback: what each one says, and with which status it ends."""
 
 import errno
-import importlib.util
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from conftest import hide_package
 from eesmm_keras.cli import main as cli
 from eesmm_keras.errors import Interrupted, UserError
 
@@ -107,8 +107,7 @@ def test_what_was_not_foreseen_goes_to_a_file(outcome, tmp_path, error, message)
     ],
 )
 def test_a_backend_that_is_not_there(monkeypatch, name, message):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "jax" else found(n))
+    hide_package("jax", monkeypatch)
     with pytest.raises(UserError, match=re.escape(message)):
         cli.check_backend(name)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import hide_package
 from eesmm_keras.data.channels import upright
 from eesmm_keras.data.errors import DataError
 from eesmm_keras.data.pipeline import load_arrays
@@ -144,13 +145,8 @@ def test_heic(tmp_path):
 
 
 def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch):
-    import importlib.util
-
     dicom(tmp_path / "a.dcm", values(8, 8))
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "pydicom" else find(name)
-    )
+    hide_package("pydicom", monkeypatch)
     with pytest.raises(DataError, match=r"needs pydicom: pip install 'eesmm-keras\[dicom\]'"):
         open_source(tmp_path)
 

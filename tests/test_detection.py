@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from box_data import CATEGORIES, make_boxes
-from conftest import to_numpy
+from conftest import hide_package, to_numpy
 from eesmm_keras.answers import box_rows
 from eesmm_keras.backbones import from_preset
 from eesmm_keras.cli import main as cli
@@ -103,9 +103,7 @@ def test_labels_of_another_kind_are_told_in_a_line(data, tmp_path):
 
 
 def test_without_pycocotools_nothing_is_trained(data, tmp_path, monkeypatch):
-    from eesmm_keras.evaluation.detection import coco
-
-    monkeypatch.setattr(coco.importlib.util, "find_spec", lambda name: None)
+    hide_package("pycocotools", monkeypatch)
     with pytest.raises(UserError, match=r"pip install 'eesmm-keras\[detection\]'"):
         eesmm(*TRAIN, "--data", data, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from eesmm_keras.training import tracking
+from conftest import hide_package
 from small_runs import DIGITS, command, stopped_after
 
 
@@ -15,7 +15,7 @@ def installed(*modules):
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: None)
+    hide_package("wandb", monkeypatch)
     status, said = command(tmp_path / "run", *DIGITS, "--track", "wandb")
     assert status == 2
     assert "pip install 'eesmm-keras[wandb]'" in said
