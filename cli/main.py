@@ -65,7 +65,7 @@ def check_backend(name):
     if importlib.util.find_spec(name) is None:
         raise UserError(
             f"KERAS_BACKEND={name}, and {name} is not installed: pip install 'eesmm-keras[{name}]', or "
-            "leave KERAS_BACKEND away for tensorflow."
+            "unset KERAS_BACKEND, which stands for tensorflow."
         )
 
 
