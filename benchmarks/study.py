@@ -2,6 +2,7 @@
 
 python benchmarks/study.py                          # every cell, a table per data set and fine-tuning
 python benchmarks/study.py --write docs/evidence.md # the same into the page
+python benchmarks/study.py --seeds 1,2,3,4,5         # of these seeds alone
 python benchmarks/study.py --picture docs/evidence/rates.png
 """
 
@@ -93,16 +94,18 @@ def check(folder):
         assert json.loads(path.read_text())["settings"]["data"]["train_images"] > 0
 
 
-def studies(folder, first=None):
+def studies(folder, first=None, seeds=None):
     """`(title, rows)` of each data set and side, fine-tuned or not; the one with most cells first.
 
     Args:
-        folder: of cells. first: see `rows`.
+        folder: of cells. first: see `rows`. seeds: of the cells taken; None: all.
     """
     os.environ.setdefault(PLUGINS_VARIABLE, str(CANDIDATES))
     sets = {}
     for cell in evidence.read_cells(folder):
         settings = cell["settings"]
+        if seeds and settings["seed"] not in seeds:
+            continue
         side = settings["encoder"]["image_shape"][0]
         key = (settings["data"]["class_names_sha256"], side, *settings["labels"])
         sets.setdefault(key, []).append(cell)
@@ -133,11 +136,13 @@ def main():
     parser.add_argument(
         "--first", default=FIRST, help="Method that differences are taken to, as in the table."
     )
+    parser.add_argument("--seeds", help="Take the cells of these seeds alone: 1,2.")
     parser.add_argument("--picture", type=Path, help="Write accuracy against compute there.")
     parser.add_argument("--write", type=Path, help="Page whose tables are made anew.")
     args = parser.parse_args()
     check(args.cells)
-    found = list(studies(args.cells, args.first))
+    seeds = args.seeds and {int(seed) for seed in args.seeds.split(",")}
+    found = list(studies(args.cells, args.first, seeds))
     for title, lines in found:
         print(f"{title}\n\n{table.markdown(lines)}")
     if args.write:

@@ -10,13 +10,11 @@ import click
 from eesmm_keras._version import __version__
 from eesmm_keras.cli._boundary import exit_status_of
 from eesmm_keras.errors import UserError
-from eesmm_keras.names import unknown_name
 
 COMMANDS = (
     "prepare", "pretrain", "finetune", "evaluate", "predict", "embed", "neighbours", "report", "export",
     "push", "reconstruct", "doctor", "benchmark", "compare", "reproduce", "list", "docs", "demo",
 )  # fmt: skip
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class LazyGroup(click.Group):
@@ -55,11 +53,15 @@ def group(ctx, debug):
     The backend is chosen by KERAS_BACKEND: tensorflow (default), jax or torch.
     """
     ctx.ensure_object(dict)["debug"] = debug
-    check_backend(os.environ.get("KERAS_BACKEND", BACKENDS[0]))
+    check_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
 
 
 def check_backend(name):
     """Raise a UserError where KERAS_BACKEND names no backend, or one that is not installed."""
+    if name == "tensorflow":  # a dependency, and the usual case
+        return
+    from eesmm_keras.names import BACKENDS, unknown_name
+
     if name not in BACKENDS:
         raise UserError(f"KERAS_BACKEND={name}: {unknown_name('backend of Keras', name, BACKENDS)}")
     if importlib.util.find_spec(name) is None:

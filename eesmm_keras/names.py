@@ -8,6 +8,8 @@ import yaml
 
 from eesmm_keras.errors import UserError
 
+# Of Keras, that this package runs on.
+BACKENDS = ("tensorflow", "jax", "torch")
 # Longer lists of known names are cut to the nearest ones.
 _LONGEST_LIST, _NEAREST = 400, 8
 # A few bytes of YAML can stand for a value of gigabytes: values in it, each alias counted anew.

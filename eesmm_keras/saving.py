@@ -41,9 +41,13 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
     _register_classes()
     if not Path(path).is_file():
         raise ValueError(f"{path} is not there, or no file")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is no .keras file, or cut short: these are zip archives.")
-    with zipfile.ZipFile(path) as archive:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{path} is no .keras file, or cut short: these are zip archives."
+        ) from error
+    with archive:
         config = _read_config(archive)
         if not compile:
             config["compile_config"] = None

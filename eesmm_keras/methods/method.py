@@ -151,8 +151,8 @@ class MaskedImageModel(GuardedModel):
         """`keras.Model.fit` on images; see the class. A batch must hold enough images for one sample.
 
         Raises:
-            UserError: arrays that are no images of the encoder's shape, or whose batches (the last
-                one included) would be too small.
+            UserError: a path, a list, arrays that are no images of the encoder's shape or not finite,
+                or whose batches (the last one included) would be too small.
         """
         x = training_images(x, self.backbone.image_shape)
         if hasattr(x, "shape"):

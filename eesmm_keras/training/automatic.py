@@ -53,16 +53,12 @@ def resolve_automatically(recipe, assignments, options, say=print):
     if chosen is not None:
         return resolve("pretrain", None, assignments, options, base=chosen)
     source = open_images(settings, seed=settings.seed, reading=asked_reading(settings))
-    named = "method" in options or any(
-        text.split("=")[0].strip() == "method" for text in assignments
-    )
+    said = {*options, *(text.split("=")[0].strip() for text in assignments)}
     # Arguments that were taken without a name are those of the default.
-    method = settings.method if named or settings.method_args else None
-    chosen, why = choose(source, settings, has_accelerator(settings), method)
+    method = settings.method if "method" in said or settings.method_args else None
+    epochs = settings.epochs if "epochs" in said else None
+    chosen, why = choose(source, settings, has_accelerator(settings), method, epochs)
     settings = resolve("pretrain", None, assignments, options, base=chosen)
-    if settings.epochs != chosen["epochs"]:  # the user's own
-        chosen["warmup_epochs"] = warmup_of(settings.epochs)
-        settings = resolve("pretrain", None, assignments, options, base=chosen)
     say(
         f"Chosen for {why}: {settings.method} on {settings.backbone}, "
         f"{in_words(settings.image_size)} pixels, learning rate {settings.learning_rate:g} for 512 "
@@ -72,12 +68,7 @@ def resolve_automatically(recipe, assignments, options, say=print):
     return settings
 
 
-def warmup_of(epochs):
-    """A tenth of the epochs; of fewer than ten, one."""
-    return float(max(1, epochs // 10))
-
-
-def choose(source, settings, accelerated, method=None):
+def choose(source, settings, accelerated, method=None, epochs=None):
     """Method, encoder, image size, rate, warm-up and epochs for these images and this machine.
 
     Args:
@@ -85,6 +76,7 @@ def choose(source, settings, accelerated, method=None):
         settings: `PretrainSettings` with what the user said.
         accelerated: whether there is a GPU or TPU.
         method: name of the method that the user said, or None.
+        epochs: that the user said, or None.
 
     Returns:
         `(settings, why)`: dict of settings and of the method's arguments; what they were chosen for.
@@ -104,9 +96,10 @@ def choose(source, settings, accelerated, method=None):
     known = {*type(settings).model_fields, *method_arguments(method)}
     values = {key: value for key, value in values.items() if key in known}
     images = budget * 1e9 / MACS.get((method, encoder), MACS[_DEFAULT, encoder])
-    epochs = int(min(max(round(images / max(count, 1)), _FEWEST_EPOCHS), _MOST_EPOCHS))
+    if epochs is None:
+        epochs = int(min(max(round(images / max(count, 1)), _FEWEST_EPOCHS), _MOST_EPOCHS))
     values.update(backbone=encoder, image_size=size, beta_2=0.95, epochs=epochs)
-    values.update(warmup_epochs=warmup_of(epochs), automatic=True)
+    values.update(warmup_epochs=float(max(1, epochs // 10)), automatic=True)
     machine = "an accelerator" if accelerated else "a processor without an accelerator"
     return (
         values,

@@ -7,10 +7,9 @@ from pathlib import Path
 from eesmm_keras.child_process import Child
 from eesmm_keras.errors import UserError
 from eesmm_keras.methods import check_name
-from eesmm_keras.names import split_arguments, unknown_name
+from eesmm_keras.names import BACKENDS, split_arguments, unknown_name
 
 METHODS = ("eesmm", "eesmm:num_mixed=3", "eesmm:num_mixed=4", "greenmim", "simmim")
-BACKENDS = ("tensorflow", "jax", "torch")
 # The dense method; its forward pass is the yardstick of the FLOP bound.
 DENSE = "simmim"
 PEER = "peer"
