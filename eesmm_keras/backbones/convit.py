@@ -63,7 +63,7 @@ class ConViTBackbone(Backbone):
         >>> import numpy as np
         >>> from eesmm_keras import ConViTBackbone
         >>> backbone = ConViTBackbone.from_preset("convit_base")
-        >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
+        >>> tuple(backbone(np.zeros((1, 224, 224, 3), "uint8")).shape)
         (1, 14, 14, 768)
     """
 

@@ -79,7 +79,7 @@ class SwinBackbone(Backbone):
         >>> import numpy as np
         >>> from eesmm_keras import SwinBackbone
         >>> backbone = SwinBackbone.from_preset("swin_tiny")
-        >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
+        >>> tuple(backbone(np.zeros((1, 224, 224, 3), "uint8")).shape)
         (1, 7, 7, 768)
     """
 

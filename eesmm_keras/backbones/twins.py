@@ -66,7 +66,7 @@ class TwinsBackbone(Backbone):
         >>> import numpy as np
         >>> from eesmm_keras import TwinsBackbone
         >>> backbone = TwinsBackbone.from_preset("twins_svt_small")
-        >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
+        >>> tuple(backbone(np.zeros((1, 224, 224, 3), "uint8")).shape)
         (1, 7, 7, 512)
     """
 

@@ -63,7 +63,7 @@ class ViTBackbone(Backbone):
         >>> import numpy as np
         >>> from eesmm_keras import ViTBackbone
         >>> backbone = ViTBackbone.from_preset("vit_tiny")
-        >>> backbone(np.zeros((1, 224, 224, 3), "uint8")).shape
+        >>> tuple(backbone(np.zeros((1, 224, 224, 3), "uint8")).shape)
         (1, 14, 14, 192)
     """
 
