@@ -1,6 +1,7 @@
 """`eesmm predict`: what a model says of any number of images, as a CSV; masks as PNG beside it."""
 
 from functools import partial
+from pathlib import Path
 
 from eesmm_keras.answers.asking import Answer, Question, check_out
 from eesmm_keras.answers.box_rows import BoxRows
@@ -36,9 +37,12 @@ def predict(weights, images, out, top=1, batch_size=64, overwrite=False, say=Non
         `Answer`.
 
     Raises:
-        UserError: no classifier, fewer classes than `top`, no images, or `out` is something else.
+        UserError: another ending, no classifier, fewer classes than `top`, no images, or `out` is
+            something else.
     """
     check_out(out, "predictions.csv")
+    if Path(out).suffix.lower() != ".csv":
+        raise UserError(f"--out must end in .csv, got {out}. Predictions are a table of that kind.")
     question = Question("predict", weights, images, batch_size, **how)
     asked = {**question.facts, "top": top}
     if min_score is not None:
