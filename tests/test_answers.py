@@ -133,32 +133,31 @@ def _killed(folder, kept):
 @pytest.mark.parametrize("kind", ["predict", "embed"])
 def test_cut_at_any_byte_it_goes_on_to_the_same_bytes(images, stand, tmp_path, kind):
     model, weights = stand
-    ask = {
-        "predict": lambda out: predict(weights, images, out, top=3, batch_size=4),
-        "embed": lambda out: embed(weights, images, out, "stages", batch_size=4),
+    name, ask = {
+        "predict": ("x.csv", lambda out: predict(weights, images, out, top=3, batch_size=4)),
+        "embed": ("x.npy", lambda out: embed(weights, images, out, "stages", batch_size=4)),
     }[kind]
     (tmp_path / "whole").mkdir()
-    ask(tmp_path / "whole" / "x.npy")
-    wanted = everything(tmp_path / "whole", "x.npy")
+    ask(tmp_path / "whole" / name)
+    wanted = everything(tmp_path / "whole", name)
     # Stopped before its last batch, and then cut anywhere.
     model.asked, model.stop_at = 0, 4 if kind == "predict" else 5
     part = tmp_path / "part"
     part.mkdir()
     with pytest.raises(KeyboardInterrupt):
-        ask(part / "x.npy")
+        ask(part / name)
     model.stop_at = None
     left = tmp_path / "left"
     shutil.copytree(part, left)
-    size = (left / "partial-x.npy" / "rows.csv").stat().st_size
-    steps = range(0, size + 1, 1 if kind == "embed" else 7)
-    for kept in steps:
+    size = (left / f"partial-{name}" / "rows.csv").stat().st_size
+    for kept in range(0, size + 1, 1 if kind == "embed" else 7):
         shutil.rmtree(part)
         shutil.copytree(left, part)
-        _killed(part / "partial-x.npy", kept)
+        _killed(part / f"partial-{name}", kept)
         model.asked = 0
-        ask(part / "x.npy")
-        assert everything(part, "x.npy") == wanted, kept
-        assert not (part / "partial-x.npy").exists()
+        ask(part / name)
+        assert everything(part, name) == wanted, kept
+        assert not (part / f"partial-{name}").exists()
     assert model.asked < 4 + (kind == "embed")  # what was whole was not asked again
 
 
@@ -217,8 +216,8 @@ def test_what_is_there_is_not_lost(images, stand, tmp_path):
         predict(weights, images, tmp_path / "new.csv", top=4)
     with pytest.raises(UserError, match=r"must end in .npy, .parquet or .csv"):
         embed(weights, images, tmp_path / "new.txt")
-    with pytest.raises(UserError, match=r"must end in .csv, got .*new.parquet"):
-        predict(weights, images, tmp_path / "new.parquet")
+    with pytest.raises(UserError, match="must end in .csv, got .*new.npy"):
+        predict(weights, images, tmp_path / "new.npy")
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="holds no images"):
         predict(weights, tmp_path / "none", tmp_path / "new.csv")
