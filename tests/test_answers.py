@@ -216,7 +216,7 @@ def test_what_is_there_is_not_lost(images, stand, tmp_path):
         predict(weights, images, tmp_path / "new.csv", top=4)
     with pytest.raises(UserError, match=r"must end in .npy, .parquet or .csv"):
         embed(weights, images, tmp_path / "new.txt")
-    with pytest.raises(UserError, match="must end in .csv, got .*new.npy"):
+    with pytest.raises(UserError, match=r"must end in .csv, got .*new.npy"):
         predict(weights, images, tmp_path / "new.npy")
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="holds no images"):
