@@ -12,6 +12,8 @@ from eesmm_keras.errors import UserError
 from eesmm_keras.training import automatic
 from eesmm_keras.training.settings import method_arguments, resolve
 
+MINI = "swin_mini_32:kernel_initializer=glorot_uniform"
+
 
 def source(count, side):
     picture = np.zeros((side, side + 8, 3), np.uint8)
@@ -26,7 +28,7 @@ def chosen(count, side, accelerated=False, method=None, **said):
 @pytest.mark.parametrize(
     ("side", "accelerated", "encoder", "size"),
     [
-        (28, False, "swin_mini_32", 32),
+        (28, False, MINI, 32),
         (64, False, "swin_proxy_64", 64),
         (600, False, "swin_proxy_64", 64),
         (600, True, "swin_tiny_224", 224),
@@ -54,7 +56,7 @@ def test_epochs_use_the_budget_within_bounds(count):
 
 @pytest.mark.parametrize(("method", "encoder"), sorted(automatic.MACS))
 def test_costs_are_those_of_the_models(method, encoder):
-    side = {"swin_mini_32": 28, "swin_proxy_64": 64}.get(encoder, 300)
+    side = {MINI: 28, "swin_proxy_64": 64}.get(encoder, 300)
     settings = chosen(1000, side, True, method)[0]
     assert settings["backbone"] == encoder
     known = method_arguments(method)
@@ -98,7 +100,7 @@ def resolved(photos, out, *assignments, recipe=None, **options):
 
 def test_what_the_user_says_stands(photos, tmp_path):
     settings, said = resolved(photos, tmp_path / "run", "mask_ratio=0.6", epochs=3)
-    assert (settings.backbone, settings.epochs) == ("swin_mini_32", 3)
+    assert (settings.backbone, settings.epochs) == (MINI, 3)
     assert settings.method_args["mask_ratio"] == 0.6
     assert settings.learning_rate == 8e-3
     assert settings.automatic
@@ -107,7 +109,7 @@ def test_what_the_user_says_stands(photos, tmp_path):
     assert resolved(photos, tmp_path / "b", epochs=40)[0].warmup_epochs == 4.0
     assert resolved(photos, tmp_path / "c", "warmup_epochs=7", epochs=40)[0].warmup_epochs == 7.0
     (line,) = said
-    assert "eesmm on swin_mini_32, 32 pixels" in line
+    assert f"eesmm on {MINI}, 32 pixels" in line
     assert "3 epochs" in line
 
 
