@@ -23,4 +23,5 @@ def test_tables_are_those_of_the_cells(monkeypatch):
     assert study.with_tables(page.replace(row, row.replace("3", "4")), found) == page
     # What starts from another run is compared with whole runs, though its own budget is smaller.
     lines = [line for line in page.splitlines() if re.match(r"\| eesmm, .*init_from=", line)]
-    assert lines and all(re.search(r"\d, [+-]\d", line) for line in lines)
+    assert lines
+    assert all(re.search(r"\d, [+-]\d", line) for line in lines)
