@@ -78,9 +78,10 @@ def rows(cells, first=None):
         groups.setdefault(key, {})[settings["seed"]] = cell["result"]
     keys = sorted(groups)
     trained = [key for key in keys if key[0]]
-    # What starts from another run cost more than its budget says: nothing is compared with it.
-    whole = [key for key in trained if "init_from=" not in key[-1]]
-    chosen = [key for key in whole if first is None or key[-1].startswith(first)]
+    # What starts from another run cost more than its budget says: compared with only if asked for.
+    if "init_from=" not in (first or ""):
+        trained = [key for key in trained if "init_from=" not in key[-1]]
+    chosen = [key for key in trained if first is None or key[-1].startswith(first)]
     found = []
     for key in keys:
         # Where the first method lacks a budget, with its smallest one; random weights too.
